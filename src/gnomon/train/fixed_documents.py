@@ -38,7 +38,7 @@ class QueryTrainingSettings:
     batch_size: int = 32
     epochs: int = 8
     min_steps: int = 20
-    max_steps: int = 40
+    max_steps: int = 64
     warmup: float = 0.1
     seed: int = 0
 

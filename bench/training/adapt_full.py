@@ -1,0 +1,232 @@
+"""InsuranceQA with all of its train split: how much better a search becomes that learnt from thousands of answers.
+
+    python -m bench adapt_full [--folder FOLDER] [--stages start,queries,both] [--threads 2]
+
+start: all-MiniLM-L6-v2 as it is, dense and hybrid. queries: the same passages, their vectors as they were, and the
+query adapter and the fine-tuned query encoder of `gnomon adapt`, which learn from 2,000 of the questions. both: the
+model fine-tuned for one epoch of all pairs, and the passages embedded anew (20 minutes of one core). One question in
+twenty is held out of learning, and decides the weights of the fusion; the dev split is looked at once, at the end.
+Verdicts are `gnomon compare`'s against dense as it was, Holm's for all systems together. With --folder collections and
+models are kept, and stages that are not run keep their results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import gnomon
+from bench.data import DATA, Beir, beir
+from bench.record import write
+from gnomon.adapt import JudgedQueries
+from gnomon.adapt.query_adapter import QueryAdapter
+from gnomon.adapt.query_tuning import QueryTuning
+from gnomon.collection.collection import Collection
+from gnomon.collection.evaluation import ChunkOwners
+from gnomon.core.contracts import Encoder
+from gnomon.core.progress import no_progress
+from gnomon.core.ranking import Query, Ranking
+from gnomon.encode import load_encoder, locate
+from gnomon.evaluate import Run
+from gnomon.evaluate.comparison import compare_many
+from gnomon.evaluate.metrics import parse_metric
+from gnomon.retrieve import Dense
+from gnomon.retrieve.fuse import Fuse, FuseSettings
+
+SET, MODEL, METRIC, TOKENS, DEPTH = "insuranceqa", "all-MiniLM-L6-v2", "nDCG@10", 128, 300
+HELD_OUT = 20
+"""One question in so many is held out."""
+WEIGHTS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""Of the dense list; the rest is that of the words."""
+OPTIM: dict[str, Any] = {"lr": 1e-4, "epochs": 1, "batch_size": 128, "seed": 1, "warmup": 0.1}
+STAGES = ("start", "queries", "both")
+BASE = "dense, as it was"
+
+
+def main() -> None:
+    """Run the stages and write results/adapt_full.json."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--folder", type=Path)
+    arguments.add_argument("--stages", default=",".join(STAGES))
+    arguments.add_argument("--threads", type=int, default=2)
+    given = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = given.folder or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        bench = Bench(folder, given.threads)
+        for stage in given.stages.split(","):
+            getattr(bench, stage)()
+        bench.finish()
+
+
+@dataclass(frozen=True)
+class Split:
+    """Questions and their answers."""
+
+    queries: Mapping[str, str]
+    relevant: Mapping[str, Mapping[str, int]]
+
+
+class Bench:
+    """The stages, and the rankings that they made: of the held-out questions and of dev, by the system's name."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self._folder, self._threads = folder, threads
+        train, dev = beir(SET, "train"), beir(SET, "dev")
+        self._train, self._dev = train, Split(dev.queries, dev.relevant)
+        held_out = list(train.relevant)[::HELD_OUT]
+        self._held_out = part(train, held_out)
+        self._learnt = part(train, [query for query in train.relevant if query not in self._held_out.queries])
+        self._kept = folder / "rankings.json"
+        self._runs: dict[str, Any] = json.loads(self._kept.read_text()) if self._kept.is_file() else {}
+
+    def start(self) -> None:
+        """The model as it is."""
+        with self._collection(MODEL, "start") as kb:
+            self._rank(kb, "as it was", kb.encoder)
+
+    def queries(self) -> None:
+        """What `gnomon adapt` learns of queries alone."""
+        judged = JudgedQueries(self._learnt.queries, self._learnt.relevant)
+        with self._collection(MODEL, "start") as kb:
+            for learner in (QueryAdapter(), QueryTuning()):
+                made = self._folder / learner.name
+                made.mkdir(exist_ok=True)
+                started = time.process_time()
+                candidate = learner.fit(kb, judged, made, progress=no_progress)
+                seconds = time.process_time() - started
+                self._rank(kb, learner.name, load_encoder(candidate.changes["query_encoder.model"]), cpu_s=seconds)
+
+    def both(self) -> None:
+        """The model trained on all pairs, and its own collection."""
+        started = time.process_time()
+        model = self._folder / "model"
+        if not (model / "modules.json").is_file():
+            self._fit(model)
+        with self._collection(str(model), "both") as kb:
+            self._rank(kb, "trained on all", kb.encoder, cpu_s=time.process_time() - started)
+
+    def finish(self) -> None:
+        """Weights by the held-out questions, then dev."""
+        systems, runs = {}, {}
+        for name, made in self._runs.items():
+            for kind in ("dense", "hybrid"):
+                weight, held_out = best_weight(made["held out"], self._held_out) if kind == "hybrid" else (1.0, None)
+                title = f"{kind}, {name}"
+                runs[title] = Run.ranked(title, made["dev"][str(weight)])
+                systems[title] = {
+                    "ndcg_at_10": round(mean(runs[title], self._dev), 4),
+                    "weight": weight,
+                    "held_out": held_out or round(mean(Run.ranked(title, made["held out"]["1.0"]), self._held_out), 4),
+                    "cpu_s": made["cpu_s"],
+                }
+        candidates = [run for name, run in runs.items() if name != BASE]
+        verdicts = compare_many(runs[BASE], candidates, self._dev.relevant, metrics=[METRIC])
+        shown = ("baseline", "candidate", "outcome", "difference", "interval", "p_value", "n")
+        found = {
+            "set": SET,
+            "model": MODEL,
+            "learnt_from": len(self._learnt.queries),
+            "held_out": len(self._held_out.queries),
+            "dev": len(self._dev.queries),
+            "systems": systems,
+            "verdicts": [{name: one.to_json()[name] for name in shown} for one in verdicts],
+        }
+        print(json.dumps(found, indent=1), flush=True)
+        write("adapt_full", found)
+
+    def _collection(self, model: str, name: str) -> Collection:
+        settings = gnomon.CollectionSettings(model=model, chunk_tokens=256, threads=self._threads)
+        kb = gnomon.open(self._folder / name, settings=settings)
+        kb.index([DATA / SET])
+        return kb
+
+    def _rank(self, kb: Collection, name: str, encoder: Encoder, *, cpu_s: float = 0.0) -> None:
+        parts = {"held out": self._held_out, "dev": self._dev}
+        self._runs[name] = {"cpu_s": round(cpu_s, 1)} | {
+            split: rankings(kb, encoder, list(questions.queries.items())) for split, questions in parts.items()
+        }
+        self._kept.write_text(json.dumps(self._runs))
+        print(name, round(cpu_s), "s", flush=True)
+
+    def _fit(self, model: Path) -> None:
+        import torch
+
+        from gnomon.train import fit, read_recipe
+
+        torch.set_num_threads(self._threads)
+        texts = {row["_id"]: row["text"] for row in self._train.documents}
+        rows = [
+            {"query": self._learnt.queries[query], "positive": texts[document]}
+            for query, grades in self._learnt.relevant.items()
+            for document, grade in grades.items()
+            if grade
+        ]
+        pairs = self._folder / "pairs.jsonl"
+        pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        recipe = {
+            "model": {"backbone": str(locate(MODEL).folder), "max_tokens": TOKENS},
+            "data": {"sources": [{"path": str(pairs)}]},
+            "objective": {"direction": "both"},
+            "dev": {"map": 0},
+            "optim": OPTIM,
+            "output": {"folder": str(model), "checkpoint_every": 20},
+        }
+        fit(read_recipe(recipe))
+
+
+def part(data: Beir, queries: Sequence[str]) -> Split:
+    """Some of a split's questions."""
+    return Split({each: data.queries[each] for each in queries}, {each: data.relevant[each] for each in queries})
+
+
+def rankings(kb: Collection, encoder: Encoder, questions: list[tuple[str, str]]) -> dict[str, Any]:
+    """The first hundred documents of each question for each weight of the dense list, dense alone among them."""
+    with kb.internals.catalog.read() as connection:
+        owners = ChunkOwners.read(connection, kb.version.chunking_id)
+    texts = [Query(text) for _, text in questions]
+    lists = [Dense(encoder, kb.internals.indexes.dense)(texts, k=DEPTH), kb.retriever("lexical")(texts, k=DEPTH)]
+    found: dict[str, Any] = {}
+    for weight in WEIGHTS:
+        fused = Fuse((Listed(lists[0]), Listed(lists[1])), FuseSettings(weights=(weight, 1 - weight), depth=DEPTH))
+        ranked = lists[0] if weight == 1 else fused(texts, k=DEPTH)
+        found[str(weight)] = {
+            name: owners.ranked(one, 100, "document") for (name, _), one in zip(questions, ranked, strict=True)
+        }
+    return found
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A retriever of rankings that are there."""
+
+    rankings: Sequence[Ranking]
+
+    def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """The first `k` of each."""
+        return [one.first(k) for one in self.rankings]
+
+
+def best_weight(made: Mapping[str, Any], held_out: Split) -> tuple[float, float]:
+    """The weight of the dense list below 1 with the highest metric on held-out questions, and that."""
+    found = {each: mean(Run.ranked("held out", made[str(each)]), held_out) for each in WEIGHTS if each < 1}
+    best = max(found, key=lambda each: found[each])
+    return best, round(found[best], 4)
+
+
+def mean(run: Run, split: Split) -> float:
+    """The mean of the metric."""
+    values = parse_metric(METRIC).per_query(run, split.relevant)
+    return float(np.mean([values[query] for query in split.queries]))
+
+
+if __name__ == "__main__":
+    main()
