@@ -93,7 +93,7 @@ class ModelGrades:
 
     model: str
     grades: Mapping[tuple[str, str], int]
-    asked: int = 0
+    requests: int = 0
     cached: int = 0
     refused: int = 0
     malformed: int = 0
@@ -114,7 +114,7 @@ class ModelGrades:
         }
         parts += [f"{count:,} {what}" for what, count in counts.items() if count]
         cost = "" if self.cost is None else f", about ${self.cost:.2f}"
-        return f"{', '.join(parts)}; {self.asked:,} requests, about {self.tokens:,} tokens{cost}."
+        return f"{', '.join(parts)}; {self.requests:,} requests, about {self.tokens:,} tokens{cost}."
 
 
 _FILE = "model.json"
@@ -150,7 +150,7 @@ class ModelOpinion:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GradeRequest:
     """A passage to grade: ids of its query and document, and their texts."""
 
     query_id: str
@@ -173,24 +173,24 @@ class ModelJudge:
         """The model's name."""
         return self._chat.name
 
-    def grade(self, passages: Sequence[Asked], *, progress: ProgressCallback = no_progress) -> ModelGrades:
+    def grade(self, passages: Sequence[GradeRequest], *, progress: ProgressCallback = no_progress) -> ModelGrades:
         """Grades of passages; those that the model refused or answered without a grade have none.
 
         A request that fails for good leaves its passage out, and the next call asks again. Raises GenerationFailed
         where the first requests all fail, StorageError where the file of replies cannot be written.
         """
-        keys = [self._key(asked) for asked in passages]
+        keys = [self._key(item) for item in passages]
         known = self._read_cache()
-        wanted = {key: asked for key, asked in zip(keys, passages, strict=True) if key not in known}
+        unanswered = {key: item for key, item in zip(keys, passages, strict=True) if key not in known}
         run = _Run(self.settings)
-        new = dict(self._replies(wanted, run, progress))
+        new = dict(self._replies(unanswered, run, progress))
         if run.error is not None:
             raise run.error
-        replies = [(asked, *(known | new).get(key, ("", None))) for key, asked in zip(keys, passages, strict=True)]
+        replies = [(item, *(known | new).get(key, ("", None))) for key, item in zip(keys, passages, strict=True)]
         return ModelGrades(
             self.name,
-            {(asked.query_id, asked.document): grade for asked, _, grade in replies if grade is not None},
-            asked=run.asked,
+            {(item.query_id, item.document): grade for item, _, grade in replies if grade is not None},
+            requests=run.requests,
             cached=sum(key in known for key in keys),
             refused=sum(kind == "refused" for _, kind, _ in replies),
             malformed=sum(kind == "malformed" for _, kind, _ in replies),
@@ -201,23 +201,23 @@ class ModelJudge:
         )
 
     def _replies(
-        self, wanted: Mapping[str, Asked], run: _Run, progress: ProgressCallback
+        self, unanswered: Mapping[str, GradeRequest], run: _Run, progress: ProgressCallback
     ) -> Iterator[tuple[str, tuple[str, int | None]]]:
         """The usable replies by key, each kept before the next one is taken."""
         with ThreadPoolExecutor(self.settings.threads, thread_name_prefix="gnomon-judge") as pool:
             try:
                 for done, (key, reply) in enumerate(
-                    zip(wanted, pool.map(lambda asked: self._ask(asked, run), wanted.values()), strict=True), 1
+                    zip(unanswered, pool.map(lambda item: self._ask(item, run), unanswered.values()), strict=True), 1
                 ):
                     if reply is not None:
                         self._keep(key, *reply)
                         yield key, reply
-                    progress(Progress("asking the language model", done, len(wanted), "passages"))
+                    progress(Progress("asking the language model", done, len(unanswered), "passages"))
             finally:
                 run.is_over = True  # of those that wait none is sent any more
 
-    def _ask(self, asked: Asked, run: _Run) -> tuple[ReplyKind, int | None] | None:
-        messages = self._messages(asked)
+    def _ask(self, item: GradeRequest, run: _Run) -> tuple[ReplyKind, int | None] | None:
+        messages = self._messages(item)
         if not run.may_send(sum(len(message.content) for message in messages)):
             return None
         text = ""
@@ -237,20 +237,20 @@ class ModelJudge:
             run.receive(len(text))
         return read_grade(text, self.settings.grades)
 
-    def _messages(self, asked: Asked) -> list[Message]:
+    def _messages(self, item: GradeRequest) -> list[Message]:
         highest = self.settings.grades
         scale = _SCALES.get(highest, f"0: the passage does not answer the query\n{highest}: it answers it fully")
-        nonce = fresh_nonce([asked.query, asked.passage])
+        nonce = fresh_nonce([item.query, item.passage])
         filled = {"scale": scale, "nonce": nonce, "grades": ", ".join(map(str, range(highest + 1)))}
         system = self._template
         for name, value in filled.items():
             system = system.replace(f"{{{name}}}", value)
-        parts = {"question": asked.query, "passage": asked.passage[:_LONGEST_PASSAGE]}
+        parts = {"question": item.query, "passage": item.passage[:_LONGEST_PASSAGE]}
         delimited = (f"<{tag}-{nonce}>\n{neutralise(text).strip()}\n</{tag}-{nonce}>" for tag, text in parts.items())
         return [Message("system", system.strip()), Message("user", "\n\n".join(delimited))]
 
-    def _key(self, asked: Asked) -> str:
-        parts = (self.name, self._template, self.settings.grades, asked.query, asked.passage)
+    def _key(self, item: GradeRequest) -> str:
+        parts = (self.name, self._template, self.settings.grades, item.query, item.passage)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _read_cache(self) -> dict[str, tuple[str, int | None]]:
@@ -276,7 +276,7 @@ class _Run:
     def __init__(self, settings: ModelJudgeSettings) -> None:
         self._settings = settings
         self._mutex = threading.Lock()
-        self.asked = self.failed = self.left_out = self.tokens = 0
+        self.requests = self.failed = self.left_out = self.tokens = 0
         self._answered = 0
         self.is_over = False
         self.error: GenerationFailed | None = None
@@ -296,7 +296,7 @@ class _Run:
             if limit is not None and price is not None and (self.tokens + tokens) * price / 1e6 > limit:
                 self.left_out += 1
                 return False
-            self.asked += 1
+            self.requests += 1
             self.tokens += tokens
             return True
 

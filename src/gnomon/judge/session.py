@@ -22,7 +22,7 @@ from gnomon.evaluate.active_sampling import Draw
 from gnomon.judge.answers import Answer, AnswerFile, Kind, withdrawn
 from gnomon.judge.begin import begin, session_folder
 from gnomon.judge.export import export_judgments
-from gnomon.judge.model_judge import Asked, ModelGrades, ModelJudge, ModelOpinion
+from gnomon.judge.model_judge import GradeRequest, ModelGrades, ModelJudge, ModelOpinion
 from gnomon.judge.records import JudgedPassage, JudgingReport, JudgingSettings, JudgingTask
 from gnomon.judge.report import Sentences, changed_documents, needed_in_all, pair_verdicts
 from gnomon.judge.state import Definition, State
@@ -189,13 +189,13 @@ class JudgingSession:
             self._state, self._asked = State(self.definition, opinion), None
             return found
 
-    def _to_ask(self, progress: ProgressCallback) -> list[Asked]:
+    def _to_ask(self, progress: ProgressCallback) -> list[GradeRequest]:
         items, queries, found = self.definition.items, self.definition.queries, []
         for done, item in enumerate(items, 1):
             document = self._kb.get(item.document)
             if document is not None:
                 query = queries[item.query_id]
-                found.append(Asked(item.query_id, item.document, query, self._passage(query, document)))
+                found.append(GradeRequest(item.query_id, item.document, query, self._passage(query, document)))
             progress(Progress("choosing passages", done, len(items), "passages"))
         return found
 

@@ -23,10 +23,10 @@ class JudgingSessions:
         self._open: WeakKeyDictionary[Collection, dict[tuple[str, str], JudgingSession]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def begin(self, kb: Collection, wanted: JudgingRequest, annotator: str) -> JudgingState:
+    def begin(self, kb: Collection, body: JudgingRequest, annotator: str) -> JudgingState:
         """Begin a session, or go on with one of the same queries. Raises as `JudgingSession.open`."""
-        settings = wanted.settings(is_new=wanted.session not in session_names(kb))
-        session = JudgingSession.open(kb, wanted.queries, annotator=annotator, name=wanted.session, settings=settings)
+        settings = body.settings(is_new=body.session not in session_names(kb))
+        session = JudgingSession.open(kb, body.queries, annotator=annotator, name=body.session, settings=settings)
         self._keep(kb, session)
         return _state(session, session.next())
 
@@ -38,13 +38,13 @@ class JudgingSessions:
     def judge(self, kb: Collection, name: str, *, annotator: str, task: str, grade: int | None) -> JudgingState:
         """Keep a grade, and the next task. Raises Conflict for another task than the one at hand, InvalidInput."""
         session = self._get(kb, name, annotator)
-        asked = session.next()
-        if asked is None or asked.id != task:
+        current = session.next()
+        if current is None or current.id != task:
             raise Conflict(
                 "this passage is not the one that is to be judged now",
                 expected="the `task` of the session's state; it was judged or taken back elsewhere meanwhile",
             )
-        session.judge(asked, grade)
+        session.judge(current, grade)
         return _state(session, session.next())
 
     def undo(self, kb: Collection, name: str, annotator: str) -> JudgingState:

@@ -71,7 +71,7 @@ interface SessionProps {
 
 function Session({ collection, state, show, reload, open }: SessionProps) {
   const { task, report, annotator } = state;
-  const [said, setSaid] = useState("");
+  const [message, setMessage] = useState("");
   const [failed, setFailed] = useState<unknown>(null);
   const isSending = useRef(false);
   const send = async (ask: () => Promise<JudgingState>, done: string) => {
@@ -80,7 +80,7 @@ function Session({ collection, state, show, reload, open }: SessionProps) {
     setFailed(null);
     try {
       show(await ask());
-      setSaid(done);
+      setMessage(done);
     } catch (error) {
       setFailed(error);
     } finally {
@@ -106,7 +106,7 @@ function Session({ collection, state, show, reload, open }: SessionProps) {
   return (
     <div class="judge">
       <p class="hidden-text" role="status">
-        {said} {task ? `${counted(report.judged, "passage")} judged. Next query: ${task.query}` : ""}
+        {message} {task ? `${counted(report.judged, "passage")} judged. Next query: ${task.query}` : ""}
       </p>
       {failed !== null && (
         <Failed
@@ -118,7 +118,7 @@ function Session({ collection, state, show, reload, open }: SessionProps) {
         />
       )}
       {task ? (
-        <Task key={task.id} task={task} grade={grade} undo={canUndo ? undo : null} open={open} isFirst={said === ""} />
+        <Task key={task.id} task={task} grade={grade} undo={canUndo ? undo : null} open={open} isFirst={message === ""} />
       ) : (
         <Over collection={collection} state={state} undo={canUndo ? undo : null} />
       )}

@@ -23,7 +23,7 @@ _READ, _ADMIN = [Depends(requires("read"))], [Depends(requires("admin"))]
 
 
 @router.post("", dependencies=_ADMIN)
-async def begin_judging(request: Request, collection: str, wanted: JudgingRequest) -> JudgingState:
+async def begin_judging(request: Request, collection: str, body: JudgingRequest) -> JudgingState:
     """Begin a session of judging: the live version against its other modes and the other ready versions.
 
     All queries are searched in each way; of the passages on whose place they disagree some are asked for, until the
@@ -31,7 +31,7 @@ async def begin_judging(request: Request, collection: str, wanted: JudgingReques
     """
     state = state_of(request)
     kb = state.collections.get(collection)
-    return await state.changes.run(state.judging.begin, kb, wanted, _annotator(request, wanted.annotator))
+    return await state.changes.run(state.judging.begin, kb, body, _annotator(request, body.annotator))
 
 
 @router.get("", dependencies=_READ)
@@ -49,21 +49,21 @@ async def get_judging(
 
 
 @router.post("/answers", dependencies=_READ)
-async def judge_passage(request: Request, collection: str, answer: JudgedAnswer) -> JudgingState:
+async def judge_passage(request: Request, collection: str, body: JudgedAnswer) -> JudgingState:
     """Grade the passage at hand. When it is answered the grade is on disk; the answer has the next passage."""
     state = state_of(request)
-    kb, annotator = state.collections.get(collection), _annotator(request, answer.annotator)
+    kb, annotator = state.collections.get(collection), _annotator(request, body.annotator)
     return await state.work.run(
-        lambda: state.judging.judge(kb, answer.session, annotator=annotator, task=answer.task, grade=answer.grade)
+        lambda: state.judging.judge(kb, body.session, annotator=annotator, task=body.task, grade=body.grade)
     )
 
 
 @router.post("/undo", dependencies=_READ)
-async def undo_judgment(request: Request, collection: str, wanted: JudgingUndo) -> JudgingState:
+async def undo_judgment(request: Request, collection: str, body: JudgingUndo) -> JudgingState:
     """Take this annotator's last judgment back; its passage is asked for again."""
     state = state_of(request)
     kb = state.collections.get(collection)
-    return await state.work.run(state.judging.undo, kb, wanted.session, _annotator(request, wanted.annotator))
+    return await state.work.run(state.judging.undo, kb, body.session, _annotator(request, body.annotator))
 
 
 def _annotator(request: Request, given: str) -> str:
