@@ -303,9 +303,10 @@ def measure_size(kb: Collection) -> VersionSize:
     """The size of the version that a collection serves."""
     status = kb.status()
     space = Space.from_json(status.space)
+    further = sum(each.vectors * vector_bytes(Space.from_json(each.space)) for each in status.spaces)
     return VersionSize(
         chunks=status.chunks,
         dim=space.dim,
-        vector_bytes=round(status.vectors * vector_bytes(space)),
+        vector_bytes=round(status.vectors * vector_bytes(space) + further),
         index_bytes=sum(each.bytes for each in status.derived),
     )
