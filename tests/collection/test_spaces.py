@@ -8,6 +8,7 @@ import pytest
 import gnomon
 from gnomon.collection.settings import CollectionSettings, RetrievalSettings
 from gnomon.core.errors import InvalidInput, SpaceMismatch, TruncatedText
+from gnomon.doctor import examine
 from gnomon.retrieve import FuseSettings, SpaceSettings
 from gnomon.testing import HashEncoder
 
@@ -234,3 +235,21 @@ def test_passages_longer_than_a_further_model_reads(place, tmp_path):
     settings = CollectionSettings(spaces=(short.space.name,))
     with pytest.warns(TruncatedText, match="reads the first 8"):
         opened(place, other=short, settings=settings).close()
+
+
+@pytest.mark.sqlite
+def test_the_doctor_looks_at_each_space(place, tmp_path):
+    late = HashEncoder(24, salt="late")
+    spaces = (OTHER.space.name, SpaceSettings(late.space.name, "second-stage"))
+    with gnomon.open(place, encoder=[FIRST, OTHER, late], settings=CollectionSettings(spaces=spaces)) as kb:
+        kb.add(DOCS)
+        kb.search("ef")
+        kb.add({"id": "new", "text": "kl and kl"})
+        report = examine(kb)
+        assert report.findings == (), "a second stage lacks no vectors"
+        assert [space.versions for space in report.spaces] == [("v1",)] * 3
+        with kb.internals.catalog.write() as connection:
+            connection.exec_driver_sql("DELETE FROM vectors WHERE space_id = 2 AND role = 'document'")
+        assert [each.check for each in examine(kb).findings] == ["no-vector"]
+        assert examine(kb, fix=True).findings == ()
+        assert kb.status().spaces[0].vectors == 6

@@ -352,6 +352,10 @@ def _rows(plan: Plan) -> list[tuple[str, Text]]:
         ("on disk", Text(on_disk)),
         ("free", room),
     ]
+    for each in plan.spaces:
+        body = f"{each.model}: {counted(each.tokens, 'token')} in {counted(each.texts, 'passage')}, {size(each.bytes)}"
+        long = f"; {count(each.too_long)} longer than it reads" if each.too_long else ""
+        rows.insert(-3, ("to embed", clean(body + long)))
     if plan.too_long:
         said = f"{counted(plan.too_long, 'passage')} longer than the model reads: the end is not in the vector"
         rows.insert(3, ("note", Text(said, style="yellow")))

@@ -72,11 +72,17 @@ class CheckContext:
         return np.random.default_rng(0)
 
     def by_space(self) -> dict[int, list[tuple[Version, VersionState]]]:
-        """The kept versions of each space."""
+        """The kept versions of each space, a further space's as if it were their only one."""
         found: dict[int, list[tuple[Version, VersionState]]] = {}
         for version, state in self.versions:
-            found.setdefault(version.space_id, []).append((version, state))
+            for own in (version, *(version.in_space(model) for model in version.spaces)):
+                found.setdefault(own.space_id, []).append((own, state))
         return found
+
+    def is_whole(self, version: Version) -> bool:
+        """Whether each passage must have a vector in the space that `by_space` gave a version with: a second stage's
+        are made when they are needed."""
+        return any(own.id == version.id and version.space_id in own.space_ids for own, _ in self.versions)
 
 
 def version_names(versions: KeptVersions) -> str:

@@ -142,7 +142,7 @@ def _spaces(context: CheckContext) -> tuple[SpaceSummary, ...]:
     found = []
     for row in rows:
         own = Space.from_json(json.loads(row.space))
-        users = tuple(version.name for version in every if row.id in version.space_ids)
+        users = tuple(version.name for version in every if row.id in version.all_space_ids)
         documents, queries = counts.get((row.id, "document"), 0), counts.get((row.id, "query"), 0)
         found.append(SpaceSummary(own.short, own.fingerprint, row.model, own.dim, documents, queries, users))
     return tuple(found)

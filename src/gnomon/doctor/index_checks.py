@@ -50,6 +50,7 @@ def indexes(context: CheckContext) -> Iterator[Diagnosis]:
         if not wrong:
             wrong = [
                 *_dense(context, folder, state, version=version),
+                *_further(context, folder, state, version=version),
                 *_lexical(context, folder, state, version=version),
                 *sparse_index(context, folder, state, version=version),
             ]
@@ -75,35 +76,47 @@ def _dense(context: CheckContext, folder: Path, state: IndexState, *, version: V
     """Faults of the vectors on disk. Their position in the journal is read before the catalog is."""
     if version.retrieval.store is not None:
         return  # another check reports of it
-    if state.dense_seq < 0:
-        return  # few, or not saved yet: they are read from the catalog
+    if state.dense_seq >= 0:  # else few, or not saved yet: they are read from the catalog
+        yield from _saved(context, folder, state.dense, version=version)
+
+
+def _further(context: CheckContext, folder: Path, state: IndexState, *, version: Version) -> Iterator[str]:
+    """The same of further spaces."""
+    saved = {each.fingerprint: each for each in state.spaces}
+    for own in version.beside:
+        each = saved.get(own.space.fingerprint)
+        if each is not None and each.seq >= 0:
+            yield from _saved(context, folder, each.folder, version=own)
+
+
+def _saved(context: CheckContext, folder: Path, name: str, *, version: Version) -> Iterator[str]:
     try:
-        index, stamp = load_index(folder / state.dense, version, CatalogRows(context.catalog, version))
+        index, stamp = load_index(folder / name, version, CatalogRows(context.catalog, version))
     except IndexDamaged as error:
-        yield f"{state.dense}: {error.message}"
+        yield f"{name}: {error.message}"
         return
     if lost_items(index):
-        yield f"{state.dense}: a segment of {lost_items(index):,} passages is damaged; it alone is built anew"
+        yield f"{name}: a segment of {lost_items(index):,} passages is damaged; it alone is built anew"
         return
     rows = index.rows
     places = np.arange(len(rows.ids)) if rows.live is None else np.flatnonzero(rows.live)
     ids = np.asarray(rows.ids)[places]
     with context.catalog.read() as connection:
         if stamp > queries.chunking_head(connection, version.chunking_id).seq:
-            yield f"{state.dense}: is at a position that the journal does not have"
+            yield f"{name}: is at a position that the journal does not have"
             return
         wanted, touched = _ids_at(connection, version, stamp)
         few = context.random().permutation(np.flatnonzero(~np.isin(ids, touched)))[:_SAMPLE]
         there, held = _vectors(connection, version, ids[few])
     other = len(np.setxor1d(ids, wanted))
     if other:
-        yield f"{state.dense}: {other:,} passages are missing or superfluous"
+        yield f"{name}: {other:,} passages are missing or superfluous"
     at = dict(zip(ids[few].tolist(), places[few].tolist(), strict=True))
     mine = index.pooled(np.array([at[i] for i in there.tolist()], dtype=np.int64))
     least = _SAME_TOKENS if version.space.similarity == "maxsim" else _SAME
     far = int((np.vecdot(normalise(mine), normalise(held)) < least).sum()) if len(there) else 0
     if far:
-        yield f"{state.dense}: {far:,} of {len(there):,} vectors are not those of the catalog"
+        yield f"{name}: {far:,} of {len(there):,} vectors are not those of the catalog"
 
 
 def _vectors(connection: Connection, version: Version, ids: Array) -> tuple[Array, Array]:
@@ -185,6 +198,6 @@ def _rebuild(context: CheckContext, version: Version) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock").acquire(timeout=_LOCK_TIMEOUT_S):
         # Of no collection: the next process sees that nothing here may be used.
-        write_state(folder, replace(read_state(folder), collection="", dense_seq=-1, sparse_seq=-1))
+        write_state(folder, replace(read_state(folder), collection="", dense_seq=-1, sparse_seq=-1, spaces=()))
     context.kb.versions.build_indexes(version.name)
     return f"rebuilt the indexes of {version.name}"

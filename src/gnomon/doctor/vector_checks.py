@@ -208,7 +208,8 @@ def vectors(context: CheckContext) -> Iterator[Diagnosis]:
         yield from _orphans(context, own, scan)
         yield from _twins(context, version, scan)
         for kept in own:
-            yield from _missing(context, *kept)
+            if context.is_whole(kept[0]):
+                yield from _missing(context, *kept)
 
 
 def _is_unit(connection: Connection, space_id: int) -> bool:
@@ -340,7 +341,7 @@ def _embed(context: CheckContext, version: Version, state: VersionState) -> str:
         ids = list(connection.execute(_chunks_without_vector(version, state)).scalars())
         chunks = readable_chunks(connection, ids)
     target = context.kb.internals.serving.target(version.id)
-    done = sum(part.embedded for part in embed_slices(context.catalog, target, chunks))
+    done = sum(part.embedded + part.further for part in embed_slices(context.catalog, target, chunks))
     with context.catalog.write() as connection:
         log_again(connection, ids)
     return f"embedded {done:,} texts that had no vector in {version.space.short}"

@@ -73,7 +73,8 @@ class Change:
 class ResolvedChange:
     """A `Change` with its encoder loaded and its settings complete. `chunking` None: the chunks stay.
 
-    `model` is the name or folder to load the encoder from later.
+    `model` is the name or folder to load the encoder from later. `further` are the encoders of the spaces beside it, in
+    the order of the settings.
     """
 
     live: Version
@@ -81,6 +82,7 @@ class ResolvedChange:
     model: str
     chunking: ChunkSettings | None
     retrieval: RetrievalSettings
+    further: tuple[Encoder, ...] = ()
 
     @property
     def chunk_settings(self) -> ChunkSettings:
@@ -129,7 +131,9 @@ def resolve_change(
             hint="gnomon models lists models; gnomon versions shows the live version",
         )
     model = live.model if encoder.space == live.space else model_reference(change.to or encoder.space.name)
-    return ResolvedChange(live, encoder, model, chunking, retrieval)
+    beside = (one for one in retrieval.spaces if one.place == "beside")
+    further = tuple(registry.further(one, encoder.space) for one in beside)
+    return ResolvedChange(live, encoder, model, chunking, retrieval, further)
 
 
 def _searched(base: RetrievalSettings, change: Change) -> RetrievalSettings:

@@ -110,13 +110,20 @@ def count_workload(catalog: Catalog, change: ResolvedChange, *, sample: int = SA
 
     Raises InvalidInput if the chunks stay and some are longer than the model's maximum.
     """
-    counter = WorkloadCounter(catalog, change.encoder, sample=sample)
+    return count_workloads(catalog, change, sample=sample)[0]
+
+
+def count_workloads(catalog: Catalog, change: ResolvedChange, *, sample: int = SAMPLE) -> tuple[Workload, ...]:
+    """The same of the model, and of each further one beside it, which may read less than a whole passage."""
+    counters = [WorkloadCounter(catalog, encoder, sample=sample) for encoder in (change.encoder, *change.further)]
     started = time.perf_counter()
     for chunks in _existing_chunks(catalog, change) if change.chunking is None else _new_chunks(catalog, change):
-        counter.add(chunks)
+        for counter in counters:
+            counter.add(chunks)
     with catalog.read() as connection:
-        documents = connection.execute(select(schema.documents.c.id)).scalars()
-        workload = counter.workload(sum(1 for _ in documents), time.perf_counter() - started)
+        documents = sum(1 for _ in connection.execute(select(schema.documents.c.id)).scalars())
+    seconds = time.perf_counter() - started
+    workload, *others = (counter.workload(documents, seconds if at == 0 else 0.0) for at, counter in enumerate(counters))
     if workload.too_long and change.chunking is None:
         raise InvalidInput(
             f"{workload.too_long:,} of {workload.chunks:,} passages are longer than the {change.encoder.max_tokens} "
@@ -124,7 +131,7 @@ def count_workload(catalog: Catalog, change: ResolvedChange, *, sample: int = SA
             expected="passages that the model reads whole",
             hint=f"make new passages: --chunk-tokens {change.encoder.max_tokens}, or less",
         )
-    return workload
+    return workload, *others
 
 
 def _existing_chunks(catalog: Catalog, change: ResolvedChange) -> Iterator[list[Chunk]]:
@@ -197,8 +204,13 @@ class DiskEstimate:
         )
 
 
-def estimate_disk(folder: Path, status: Status, workload: Workload, *, change: ResolvedChange) -> DiskEstimate:
-    """Estimate the bytes of a new version. `status` is the live version's; cached vectors need no more space."""
+def estimate_disk(
+    folder: Path, status: Status, workload: Workload, *, change: ResolvedChange, further: Sequence[Workload] = ()
+) -> DiskEstimate:
+    """Estimate the bytes of a new version. `status` is the live version's; cached vectors need no more space.
+
+    `further` are the workloads of further spaces.
+    """
     space, chunks = change.encoder.space, max(1, workload.chunks)
     lexical = next((each.bytes for each in status.derived if each.name == "lexical"), 0)
     dense = next((each.bytes for each in status.derived if each.name == "dense"), 0)
@@ -208,6 +220,9 @@ def estimate_disk(folder: Path, status: Status, workload: Workload, *, change: R
     indexes += dense_bytes(chunks, space, _tokens_a_text(workload))
     made = workload.texts if space.parent is None else chunks
     vectors = round(made * vector_bytes(space, _tokens_a_text(workload)))
+    for other, encoder in zip(further, change.further, strict=False):
+        indexes += dense_bytes(chunks, encoder.space)
+        vectors += round(other.texts * vector_bytes(encoder.space))
     rows = 0
     if change.chunking is not None:
         rows = workload.text_bytes + chunks * (_CHUNK_ROW + _JOURNAL_ROW)

@@ -24,7 +24,7 @@ from gnomon.core.serialize import from_plain, to_plain
 from gnomon.core.usage import MeteredEncoder
 from gnomon.migrate.adapter.retriever import embed_in_order
 from gnomon.migrate.change import Change, ResolvedChange, find_ready_version, resolve_change
-from gnomon.migrate.cost import count_workload, estimate_disk
+from gnomon.migrate.cost import count_workloads, estimate_disk
 from gnomon.migrate.gate import GateReport, SwitchIf, gate
 from gnomon.migrate.interleaving import (
     InterleaveSettings,
@@ -200,15 +200,19 @@ class _Run:
     def _create_version(self, change: ResolvedChange) -> VersionInfo:
         """The version, created or found again, once it is certain that it can be built."""
         ready = find_ready_version(self._kb, change)
-        workload = count_workload(self._kb.internals.catalog, change)
-        self._update(documents=workload.documents, texts=workload.texts, tokens=workload.tokens)
-        if workload.server is not None:
-            self._update(cost=workload.server.cost)
-            self._budget.require(workload, change.model)
+        workload, *further = count_workloads(self._kb.internals.catalog, change)
+        every = [workload, *further]
+        texts, tokens = sum(each.texts for each in every), sum(each.tokens for each in every)
+        self._update(documents=workload.documents, texts=texts, tokens=tokens)
+        costs = [each.server.cost for each in every if each.server is not None]
+        if costs:
+            self._update(cost=None if None in costs else sum(cost or 0.0 for cost in costs))
+            for each, model in zip(every, (change.model, *(one.space.name for one in change.further)), strict=True):
+                self._budget.require(each, model)
         if ready is not None:
             return ready
         folder, status = self._kb.internals.folder, self._kb.status()
-        estimate_disk(folder, status, workload, change=change).require(folder)
+        estimate_disk(folder, status, workload, change=change, further=further).require(folder)
         return self._kb.versions.add(
             change.encoder, model=change.model, chunking=change.chunking, retrieval=change.retrieval
         )

@@ -25,9 +25,10 @@ from gnomon.migrate.change import Change, ResolvedChange, resolve_change
 from gnomon.migrate.cost import (
     DiskEstimate,
     EncodingSpeed,
-    count_workload,
+    count_workloads,
     estimate_disk,
     measure_speed,
+    vector_bytes,
 )
 from gnomon.migrate.throttle import SLICE_TEXTS, Throttle, throttle_for
 
@@ -38,6 +39,23 @@ slices of 32, and 0.22 to 0.30 ms. Small compared to embedding, except for stati
 
 
 @dataclass(frozen=True)
+class SpacePlan:
+    """What a further space beside the first costs: as in `Plan`, `bytes` are those of its vectors in the catalog."""
+
+    model: str
+    space: str
+    dim: int
+    cached: int
+    texts: int
+    tokens: int
+    too_long: int
+    speed: EncodingSpeed
+    seconds: float
+    cost: float | None
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """The cost of building a version.
 
@@ -45,7 +63,8 @@ class Plan:
     already have a vector. `too_long` texts would be truncated by the model. `seconds` is the build's time with
     the processor `share`, from the `speed` measured on a sample; loading the model and the gate are not
     included. `cost` is None without a price. For a model of a server, `server` says what it charges and how long its
-    rate limit makes it take, and nothing is sent to it.
+    rate limit makes it take, and nothing is sent to it. `spaces` are further spaces, whose texts are not counted among
+    `texts`; `seconds`, `cost` and `bytes` include them.
     """
 
     collection: str
@@ -70,6 +89,7 @@ class Plan:
     bytes: DiskEstimate
     commands: tuple[str, ...]
     server: ServerCost | None = None
+    spaces: tuple[SpacePlan, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping for JSON."""
@@ -100,7 +120,9 @@ def plan(
     share = throttle_for(cpu_share)
     change, encoder = Change.of(to, chunk_tokens, retrieval)
     resolved = resolve_change(kb, change, encoder=encoder, threads=share.threads, progress=progress)
-    workload = _priced(count_workload(kb.internals.catalog, resolved), price)
+    first, *others = count_workloads(kb.internals.catalog, resolved)
+    workload = _priced(first, price)
+    spaces = _further_plans(resolved, others, share)
     status = kb.status()
     folder = kb.internals.folder
     speed = _speed(resolved.encoder, workload)
@@ -122,12 +144,43 @@ def plan(
         too_long=workload.too_long,
         speed=speed,
         share=share,
-        seconds=predict_seconds(workload, speed, share),
-        cost=_cost(workload, price),
+        seconds=predict_seconds(workload, speed, share) + sum(each.seconds for each in spaces),
+        cost=_total([_cost(workload, price), *(each.cost for each in spaces)]),
         server=workload.server,
-        bytes=estimate_disk(folder, status, workload, change=resolved),
+        bytes=estimate_disk(folder, status, workload, change=resolved, further=others),
+        spaces=spaces,
         commands=commands(kb.internals.address, resolved, change),
     )
+
+
+def _further_plans(
+    resolved: ResolvedChange, workloads: Sequence[Workload], share: Throttle
+) -> tuple[SpacePlan, ...]:
+    found = []
+    models = [one.model for one in resolved.retrieval.spaces if one.place == "beside"]
+    for model, encoder, workload in zip(models, resolved.further, workloads, strict=True):
+        speed = _speed(encoder, workload)
+        found.append(
+            SpacePlan(
+                model=model,
+                space=encoder.space.short,
+                dim=encoder.space.dim,
+                cached=workload.cached,
+                texts=workload.texts,
+                tokens=workload.tokens,
+                too_long=workload.too_long,
+                speed=speed,
+                seconds=predict_seconds(workload, speed, share),
+                cost=_cost(workload, None),
+                bytes=round(workload.texts * vector_bytes(encoder.space)),
+            )
+        )
+    return tuple(found)
+
+
+def _total(costs: Sequence[float | None]) -> float | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None
 
 
 def predict_seconds(workload: Workload, speed: EncodingSpeed, throttle: Throttle) -> float:
