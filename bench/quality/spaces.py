@@ -101,7 +101,7 @@ def collection_of(name: str, folder: Path, ready: Path | None) -> Collection:
     if not kb.ids():
         kb.index([DATA / name])
     for place in ("beside", "second-stage"):
-        settings = RetrievalSettings(spaces=(SpaceSettings(SECOND, place),))  # type: ignore[arg-type]
+        settings = RetrievalSettings(spaces=(SpaceSettings(SECOND, place),))
         added = kb.versions.add(kb.encoder, model=FIRST, retrieval=settings)
         if ready is not None and place == "beside":
             copy_vectors(ready / f"{name}-{SECOND}", kb, added.name)

@@ -84,6 +84,10 @@ QueryLog = Annotated[
         metavar="FILE",
     ),
 ]
+Foreground = Annotated[bool, typer.Option("--foreground", help="Build in this process: Ctrl-C stops it.")]
+Stop = Annotated[
+    bool, typer.Option("--stop", help="Stop a running migration, whose vectors are kept, or interleaving.")
+]
 
 
 @app.command(
@@ -125,11 +129,9 @@ def migrate(
     interleave_share: InterleaveShare = 0.5,
     cpu_share: CpuShare = 0.5,
     max_cost: MaxCost = None,
-    foreground: Annotated[bool, typer.Option("--foreground", help="Build in this process: Ctrl-C stops it.")] = False,
+    foreground: Foreground = False,
     status: Annotated[bool, typer.Option("--status", help="Show a migration's progress or outcome.")] = False,
-    stop: Annotated[
-        bool, typer.Option("--stop", help="Stop a running migration, whose vectors are kept, or interleaving.")
-    ] = False,
+    stop: Stop = False,
     as_json: Json = False,
 ) -> None:
     """Migrate a collection to another model, chunking or search while it keeps serving.
@@ -140,18 +142,16 @@ def migrate(
     from gnomon.migrate import Change, GateSettings, InterleaveSettings, MigrateSettings, Prefill
 
     searched = parsed_settings(settings) | ({} if store is None else {"store": store})
-    spaces = spaces_of(add_model, remove_model, second_stage=second_stage)
-    change = Change(to, chunk_tokens, searched or None, dim, vector_type, **spaces)
+    further = spaces_of(add_model, remove_model, second_stage=second_stage)
+    change = Change(to, chunk_tokens, searched or None, dim, vector_type, **further)
     if status or stop:
         _refuse(change, queries, status=status, stop=stop)
         raise typer.Exit(_show_state(collection, stop=stop, as_json=as_json))
     _require_change(change)
     gate = GateSettings(None if queries is None else str(queries), split, metric, margin, segment=segment)
     prefill = Prefill(hot_first, adapter, None if query_log is None else str(query_log))
-    mixed = InterleaveSettings(interleave_share) if interleave else None
-    how = MigrateSettings(
-        gate, switch_if, without_proof, cpu_share, prefill=prefill, max_cost=max_cost, interleave=mixed
-    )
+    more = {"interleave": InterleaveSettings(interleave_share)} if interleave else {}
+    how = MigrateSettings(gate, switch_if, without_proof, cpu_share, prefill=prefill, max_cost=max_cost, **more)
     raise typer.Exit(_MigrationJob(collection, change, how).run(foreground=foreground, as_json=as_json))
 
 

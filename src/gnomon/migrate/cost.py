@@ -123,7 +123,8 @@ def count_workloads(catalog: Catalog, change: ResolvedChange, *, sample: int = S
     with catalog.read() as connection:
         documents = sum(1 for _ in connection.execute(select(schema.documents.c.id)).scalars())
     seconds = time.perf_counter() - started
-    workload, *others = (counter.workload(documents, seconds if at == 0 else 0.0) for at, counter in enumerate(counters))
+    first, *rest = counters
+    workload, others = first.workload(documents, seconds), [each.workload(documents, 0.0) for each in rest]
     if workload.too_long and change.chunking is None:
         raise InvalidInput(
             f"{workload.too_long:,} of {workload.chunks:,} passages are longer than the {change.encoder.max_tokens} "

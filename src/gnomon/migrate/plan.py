@@ -123,8 +123,6 @@ def plan(
     first, *others = count_workloads(kb.internals.catalog, resolved)
     workload = _priced(first, price)
     spaces = _further_plans(resolved, others, share)
-    status = kb.status()
-    folder = kb.internals.folder
     speed = _speed(resolved.encoder, workload)
     return Plan(
         collection=kb.internals.address,
@@ -147,15 +145,13 @@ def plan(
         seconds=predict_seconds(workload, speed, share) + sum(each.seconds for each in spaces),
         cost=_total([_cost(workload, price), *(each.cost for each in spaces)]),
         server=workload.server,
-        bytes=estimate_disk(folder, status, workload, change=resolved, further=others),
+        bytes=estimate_disk(kb.internals.folder, kb.status(), workload, change=resolved, further=others),
         spaces=spaces,
         commands=commands(kb.internals.address, resolved, change),
     )
 
 
-def _further_plans(
-    resolved: ResolvedChange, workloads: Sequence[Workload], share: Throttle
-) -> tuple[SpacePlan, ...]:
+def _further_plans(resolved: ResolvedChange, workloads: Sequence[Workload], share: Throttle) -> tuple[SpacePlan, ...]:
     found = []
     models = [one.model for one in resolved.retrieval.spaces if one.place == "beside"]
     for model, encoder, workload in zip(models, resolved.further, workloads, strict=True):
