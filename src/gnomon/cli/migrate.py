@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -85,9 +85,7 @@ QueryLog = Annotated[
     ),
 ]
 Foreground = Annotated[bool, typer.Option("--foreground", help="Build in this process: Ctrl-C stops it.")]
-Stop = Annotated[
-    bool, typer.Option("--stop", help="Stop a running migration, whose vectors are kept, or interleaving.")
-]
+_STOP = "Stop a running migration, whose vectors are kept, or interleaving."
 
 
 @app.command(
@@ -131,7 +129,7 @@ def migrate(
     max_cost: MaxCost = None,
     foreground: Foreground = False,
     status: Annotated[bool, typer.Option("--status", help="Show a migration's progress or outcome.")] = False,
-    stop: Stop = False,
+    stop: Annotated[bool, typer.Option("--stop", help=_STOP)] = False,
     as_json: Json = False,
 ) -> None:
     """Migrate a collection to another model, chunking or search while it keeps serving.
@@ -150,8 +148,9 @@ def migrate(
     _require_change(change)
     gate = GateSettings(None if queries is None else str(queries), split, metric, margin, segment=segment)
     prefill = Prefill(hot_first, adapter, None if query_log is None else str(query_log))
-    more = {"interleave": InterleaveSettings(interleave_share)} if interleave else {}
-    how = MigrateSettings(gate, switch_if, without_proof, cpu_share, prefill=prefill, max_cost=max_cost, **more)
+    mixed = InterleaveSettings(interleave_share) if interleave else None
+    how = MigrateSettings(gate, switch_if, without_proof, cpu_share, prefill=prefill, max_cost=max_cost)
+    how = how if mixed is None else replace(how, interleave=mixed)
     raise typer.Exit(_MigrationJob(collection, change, how).run(foreground=foreground, as_json=as_json))
 
 
