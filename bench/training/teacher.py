@@ -61,6 +61,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, help="keep students and teacher's vectors here")
     arguments.add_argument("--students", default=",".join(STUDENTS))
     arguments.add_argument("--sentences", type=int, default=6_000, help="learned of each set")
+    arguments.add_argument("--steps", type=int, help="end each training early")
     arguments.add_argument("--both", default=",".join(SETS), help="sets whose passages the student encodes too")
     given = arguments.parse_args()
     warnings.simplefilter("ignore")
@@ -72,7 +73,7 @@ def main() -> None:
         held = {name: opened(given.collections / f"{name}-{TEACHER}", name) for name in SETS}
         texts = lessons(held, folder, given.sentences)
         for name in given.students.split(","):
-            trained = train(name, texts, folder)
+            trained = train(name, texts, folder, steps=given.steps)
             student, teacher = load_encoder(folder / name), load_encoder(TEACHER)
             sets = {
                 each: measured(kb, each, student=student, teacher=teacher, both=each in given.both.split(","))
@@ -110,7 +111,7 @@ def lessons(held: Mapping[str, gnomon.Collection], folder: Path, count: int) -> 
     return path
 
 
-def train(name: str, texts: Path, folder: Path) -> dict[str, Any]:
+def train(name: str, texts: Path, folder: Path, *, steps: int | None) -> dict[str, Any]:
     """Train a student, and what it took."""
     from gnomon.train import fit, read_recipe
 
@@ -123,7 +124,7 @@ def train(name: str, texts: Path, folder: Path) -> dict[str, Any]:
                 "model": model,
                 "data": {"sources": [{"path": str(texts), "name": "documents"}]},
                 "objective": {"name": "embedding_regression"},
-                "optim": {**recipe["optim"], "precision": "bfloat16"},
+                "optim": {**recipe["optim"], "precision": "bfloat16", **({"steps": steps} if steps else {})},
                 "dev": {"map": 0},
                 "output": {"folder": str(folder / name)},
             }
@@ -143,30 +144,30 @@ def train(name: str, texts: Path, folder: Path) -> dict[str, Any]:
 def measured(kb: gnomon.Collection, name: str, *, student: Encoder, teacher: Encoder, both: bool) -> dict[str, Any]:
     """The three ways to search, and the verdicts against the teacher on both sides."""
     data = load_dataset(DATA / name, split=SETS[name])
-    asked = {q: data.queries[q] for q in list(data.relevant)[:QUERIES]}
-    relevant = {q: data.relevant[q] for q in asked}
+    texts = {q: data.queries[q] for q in list(data.relevant)[:QUERIES]}
+    relevant = {q: data.relevant[q] for q in texts}
     table = kb.to_arrow("chunks", vectors=True)
     owners = table.column("document").to_pylist()
     by_teacher = np.stack(table.column("vector").to_numpy(zero_copy_only=False))
     queries = {
-        each: encoder.encode(list(asked.values()), role="query").data
+        each: encoder.encode(list(texts.values()), role="query").data
         for each, encoder in (("student", student), ("teacher", teacher))
     }
     runs = {
-        "teacher both sides": ranked("teacher", asked, queries["teacher"] @ by_teacher.T, owners=owners),
-        "student queries": ranked("student queries", asked, queries["student"] @ by_teacher.T, owners=owners),
+        "teacher both sides": ranked("teacher", texts, queries["teacher"] @ by_teacher.T, owners=owners),
+        "student queries": ranked("student queries", texts, queries["student"] @ by_teacher.T, owners=owners),
     }
     if both:
         by_student = student.encode(table.column("text").to_pylist(), role="document").data
         scores = queries["student"] @ by_student.T
-        runs["student both sides"] = ranked("student both sides", asked, scores, owners=owners)
+        runs["student both sides"] = ranked("student both sides", texts, scores, owners=owners)
     first, *others = runs.values()
     shown = ("candidate", "outcome", "difference", "interval", "p_value", "n")
     verdicts = [
         {key: one.to_json()[key] for key in shown} for one in compare_many(first, others, relevant, metrics=[METRIC])
     ]
     return {
-        "queries": len(asked),
+        "queries": len(texts),
         "chunks": len(owners),
         "cosine": round(float((queries["student"] * queries["teacher"]).sum(1).mean()), 4),
         "means": {each: round(mean_metric(run, relevant, METRIC), 4) for each, run in runs.items()},
@@ -174,10 +175,10 @@ def measured(kb: gnomon.Collection, name: str, *, student: Encoder, teacher: Enc
     }
 
 
-def ranked(name: str, asked: Mapping[str, str], scores: np.ndarray[Any, Any], *, owners: Sequence[str]) -> Run:
+def ranked(name: str, texts: Mapping[str, str], scores: np.ndarray[Any, Any], *, owners: Sequence[str]) -> Run:
     """Documents by their best chunk."""
     found = {}
-    for query, row in zip(asked, scores, strict=True):
+    for query, row in zip(texts, scores, strict=True):
         best: dict[str, float] = {}
         for at in np.argsort(-row, kind="stable")[:200]:
             best.setdefault(owners[at], float(row[at]))

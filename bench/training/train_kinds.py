@@ -182,9 +182,9 @@ def cross(folder: Path) -> dict[str, Any]:
 
 def lessons(folder: Path) -> list[dict[str, Any]]:
     """What a teacher says of five texts for each question; for some of them their answers are not used."""
-    from bench.training.train_teacher import Asked, taught
+    from bench.training.train_teacher import QuestionSet, taught
 
-    return taught([Asked(INSURANCE, PAIRS, draws=2, unlabelled=1), Asked(SCIFACT, draws=5)], folder)
+    return taught([QuestionSet(INSURANCE, PAIRS, draws=2, unlabelled=1), QuestionSet(SCIFACT, draws=5)], folder)
 
 
 def late_taught(folder: Path) -> dict[str, Any]:

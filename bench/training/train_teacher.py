@@ -21,7 +21,7 @@ from gnomon.train.mining.teacher_rows import TeacherSettings
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionSet:
     """A source, how many of its questions count with their answers, and the rows drawn of each.
 
     Of questions beyond `labelled` the answers are not looked at: the teacher's first stands for them.
@@ -33,7 +33,7 @@ class Asked:
     unlabelled: int = 0
 
 
-def taught(sets: Sequence[Asked], folder: Path) -> list[dict[str, Any]]:
+def taught(sets: Sequence[QuestionSet], folder: Path) -> list[dict[str, Any]]:
     """Sources of rows, written to `folder`, where the bi-encoder and late interaction lie too; once."""
     paths = [folder / f"{one.source['name']}-taught.jsonl" for one in sets]
     for one, path in zip(sets, paths, strict=True):
@@ -44,7 +44,7 @@ def taught(sets: Sequence[Asked], folder: Path) -> list[dict[str, Any]]:
     return [{"path": str(p), "name": one.source["name"]} for p, one in zip(paths, sets, strict=True)]
 
 
-def _mined(one: Asked, folder: Path) -> list[Path]:
+def _mined(one: QuestionSet, folder: Path) -> list[Path]:
     """Rows of the questions with their answers, and of those without."""
     pool = TextPool()
     pool.add_all(corpus_texts(Path(one.source["path"])))

@@ -14,6 +14,7 @@ from gnomon.core.errors import InvalidInput, UnfitTeacher
 from gnomon.core.progress import no_progress
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.testing import HashEncoder
+from gnomon.testing.toys import LateHashEncoder
 from gnomon.train.data import open_source
 from gnomon.train.mining.queries import QuerySettings, TaughtQuery, WrittenQueries, extracted_queries, written_queries
 from gnomon.train.mining.teach import OpenedTeacher, mine_with_teacher
@@ -21,6 +22,7 @@ from gnomon.train.mining.teacher_rows import TeacherSettings
 from gnomon.train.mining.teachers import (
     EncoderTeacher,
     FusedTeacher,
+    LateTeacher,
     ScorerTeacher,
     check_teacher,
     standardised,
@@ -301,3 +303,25 @@ def test_an_encoders_teacher_scores_by_its_own_roles(tmp_path):
     encoder = Roles(64)
     wanted = encoder.encode(["whale"], role="query").data @ encoder.encode(["whale", "teapot"], role="document").data.T
     np.testing.assert_allclose(teacher.scores("whale", [0, 1]), wanted[0], atol=1e-6)
+
+
+def test_late_interaction_teaches_by_its_best_matches():
+    teacher, encoder = LateTeacher("late", LateHashEncoder(16)), LateHashEncoder(16)
+    texts = ["a whale sings", "a teapot", "whales and teapots sing"]
+    teacher.prepare([], texts, no_progress)
+    own, of = encoder.encode(["whale sings"], role="query"), encoder.encode(texts, role="document")
+    np.testing.assert_allclose(teacher.scores("whale sings", [2, 0]), own.similarity(of)[0, [2, 0]], atol=1e-5)
+
+
+def test_the_command_takes_pairs_with_a_corpus(tmp_path, capsys):
+    texts, out = passages(), tmp_path / "rows.jsonl"
+    rows, corpus = tmp_path / "pairs.jsonl", tmp_path / "corpus.jsonl"
+    given = [{"query": one.text, "positive": texts[at]} for at, one in enumerate(queries(texts)[:30])]
+    rows.write_text("".join(json.dumps(row) + "\n" for row in given))
+    corpus.write_text("".join(json.dumps({"_id": f"d{n}", "text": text}) + "\n" for n, text in enumerate(texts)))
+    command = ["mine", str(rows), "--corpus", str(corpus), "--teacher", "bm25", "--draws", "2", "--limit", "25"]
+    assert run([*command, "--out", str(out), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["queries"], report["rows"], report["passages"]) == (25, 50, 80)
+    assert report["kinds"] == {"given": 25}
+    assert [example.documents[0] for example in open_source(out)][:4] == [texts[0]] * 2 + [texts[1]] * 2

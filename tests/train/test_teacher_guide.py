@@ -1,5 +1,6 @@
 """The commands and recipes of "Training with a teacher" in docs/training.md, run on a collection of a moment."""
 
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from gnomon.cli.main import run
 from gnomon.encode.load import load_scorer
 from gnomon.train.data import open_source
 from gnomon.train.fit import fit
+from gnomon.train.mining.teach import TeacherPlaces, open_teacher
 
 GUIDE = Path(__file__).parents[2] / "docs" / "training.md"
 STATIC = {"kind": "static", "new": {"hidden": 32, "heads": 2}, "dim": 32, "vocabulary": 600}
@@ -45,3 +47,13 @@ def test_the_guide_runs_as_it_is_written(tmp_path, monkeypatch, capsys):
         assert run(["train", name]) == 0
     assert load_scorer("models/cross").score("a b", ["c d"]).shape == (1,)
     assert gnomon.load_encoder("models/student").space.dim == 32
+    assert open_teacher("models/cross", places=TeacherPlaces(tmp_path)).scorer is not None
+    # A collection as the teacher is its model, whose vectors are there already, and BM25.
+    command = ["mine", "kb", "--teacher", "kb", "--kinds", "keywords", "--per-kind", "12", "--out", "own.jsonl"]
+    capsys.readouterr()
+    assert run([*command, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["teacher"] == f"0.5 {teacher.folder} + 0.5 bm25"
+    assert report["rows"] == 12
+    made = next(Path("own.jsonl.vectors").glob("*.vectors")).stat().st_size // (32 + 4 * 32)
+    assert made == report["passages"] + 12

@@ -91,15 +91,15 @@ def print_taught(console: Console, report: dict[str, Any]) -> None:
         rows.append(("answers", f"the teacher's first for {count(report['first'])} of {count(report['known'])}"))
     if report["check"]:
         low, high = report["check"]["interval"]
-        said = f"an answer before a random passage in {report['check']['auc']:.1%} ({low:.1%} to {high:.1%})"
-        rows.append(("check", said))
+        share = f"an answer before a random passage in {report['check']['auc']:.1%} ({low:.1%} to {high:.1%})"
+        rows.append(("check", share))
     else:
         rows.append(("check", "too few known answers to tell whether the teacher knows these documents"))
     if report["filled"]:
         rows.append(("filled", f"{count(report['filled'])} queries with few candidates, to which others were drawn"))
     if report["spent_usd"]:
         rows.append(("spent", ", ".join(f"{usd:.6f} USD for {name}" for name, usd in report["spent_usd"].items())))
-    print_rows(console, [(Text(label, style="dim"), clean(said)) for label, said in rows])
+    print_rows(console, [(Text(label, style="dim"), clean(value)) for label, value in rows])
 
 
 def _input(

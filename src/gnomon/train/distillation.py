@@ -65,17 +65,17 @@ def align(student: Embedder, teacher: TeacherVectors, sources: Sequence[TaughtSo
     The map is the ridge regression of the teacher's vectors on the student's, for at most ALIGNED_ON texts of the
     sources: what training would else find slowly, it begins with. The student has the teacher's dimensions then.
     """
-    made, wanted = [], []
+    own_vectors, targets = [], []
     with torch.inference_mode():
         for one in sources:
             count = max(1, ALIGNED_ON * len(one.source) // sum(len(each.source) for each in sources))
             rows = np.unique(np.linspace(0, len(one.source) - 1, count).astype(int)).tolist()
             for block in in_blocks([one.source[at].query for at in rows], 32):
                 own = student.features(block, one.role, source=one.name)
-                made.append(student.embed(own)[0].values.float())
+                own_vectors.append(student.embed(own)[0].values.float())
             texts = [one.source[at].documents[0] for at in rows]
-            wanted.append(torch.from_numpy(teacher.encode(texts, role=one.teacher_role).data.copy()))
-    weight, bias = ridge(torch.cat(made).double(), torch.cat(wanted).double())
+            targets.append(torch.from_numpy(teacher.encode(texts, role=one.teacher_role).data.copy()))
+    weight, bias = ridge(torch.cat(own_vectors).double(), torch.cat(targets).double())
     map_vectors(student, weight.float(), bias.float())
 
 

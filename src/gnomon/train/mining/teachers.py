@@ -61,8 +61,8 @@ class EncoderTeacher:
     def prepare(self, queries: Sequence[str], passages: Sequence[str], progress: ProgressCallback) -> None:
         """Make the vectors that are missing, or raise CostLimitReached."""
         self._passages = passages
-        asked: list[Text] = [("query", text) for text in queries]
-        self._vectors.fill([*asked, *(("document", text) for text in passages)], progress=progress)
+        texts: list[Text] = [("query", text) for text in queries]
+        self._vectors.fill([*texts, *(("document", text) for text in passages)], progress=progress)
 
     def scores(self, query: str, numbers: Sequence[int]) -> Scores:
         """The similarities."""
@@ -231,19 +231,19 @@ def _before(scores: Scores) -> float:
 
 def _require_fit(name: str, right: float, trials: int) -> None:
     low, high = wilson_interval(round(right), trials)
-    said = (
+    finding = (
         f"the teacher {name} puts a known answer before a random passage in {right / trials:.0%} of {trials:,} "
         f"comparisons ({low:.0%} to {high:.0%}; by chance 50%)"
     )
     if low < LEAST_AUC:
         raise InvalidInput(
-            said,
+            finding,
             expected=f"more than {LEAST_AUC:.0%}: what it would teach is noise",
             hint="choose a teacher that knows the language and the field of these documents (`gnomon models` lists "
             "languages), and see that the known answers are right",
         )
     if right / trials < GOOD_AUC:
-        warnings.warn(f"{said}: a weak teacher", UnfitTeacher, stacklevel=3)
+        warnings.warn(f"{finding}: a weak teacher", UnfitTeacher, stacklevel=3)
 
 
 def warn_of_language(name: str, language: str | None) -> None:
