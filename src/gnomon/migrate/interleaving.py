@@ -1,16 +1,19 @@
 """Two versions compared on live traffic: their results in one list, until the clicks show which is better.
 
 Everything that must outlast a process is in the catalog, so that any number of workers and machines take part: which
-versions, and for each search with a click what the first one said. Whose result stands where is in the id that the
-search is answered with, signed: a click needs no look at the log, and no id can be made up.
+versions, and what each click said. When a search was and whose result stands where is in the id that it is answered
+with, signed: a click needs no look at the log, and no id can be made up.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import secrets
 import shlex
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -33,6 +36,8 @@ WHY = "interleaving"
 """Why a switch was made that the clicks decided."""
 _LETTERS: Mapping[Team, str] = {"live": "l", "candidate": "c", "both": "b"}
 _TEAMS: Mapping[str, Team] = {letter: team for team, letter in _LETTERS.items()}
+_TIME, _NAME = 8, 16
+"""Characters of a search's name that say when it was (seconds), and of all of it."""
 _MOST_OF_SESSION = 20
 """Searches of one session that count, so that no single user decides."""
 
@@ -41,12 +46,14 @@ _MOST_OF_SESSION = 20
 class InterleaveSettings:
     """How two versions are interleaved: the share of the searches, the risk of a false verdict, and when to give up.
 
-    It ends undecided after `most_searches` searches with a click.
+    Clicks within `settle_s` seconds of a search count, and the search after that. It ends undecided after
+    `most_searches` searches with a click.
     """
 
     share: float = 0.5
     alpha: float = 0.05
     most_searches: int = 10_000
+    settle_s: float = 600.0
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -55,14 +62,17 @@ class InterleaveSettings:
             raise InvalidInput(f"alpha {self.alpha:g}", expected="above 0 and below 0.5; 0.05 is usual")
         if self.most_searches < 1:
             raise InvalidInput(f"{self.most_searches} searches at most", expected="1 or more")
+        if not 1 <= self.settle_s <= 86_400:
+            raise InvalidInput(f"clicks within {self.settle_s:g} seconds", expected="1 to 86400")
 
 
 @dataclass(frozen=True)
 class Interleaving:
     """How an interleaving stands. `outcome` is "" while it goes on, and is said of the candidate.
 
-    `wins` and `losses` are searches whose first click was on a result of the candidate, or of the live version; `ties`
-    those with clicks only on results that both have in the same place. `p_value` and `interval` (of the share of wins)
+    `wins` and `losses` are searches with more clicks on results of the candidate, or of the live version; `ties` those
+    with as many on both, or only on results that both have in the same place. Searches of the last minutes (`settle_s`)
+    are not counted yet. `p_value` and `interval` (of the share of wins)
     hold however often they are looked at. "abandoned": another version was switched to, or one was retired.
     """
 
@@ -111,8 +121,8 @@ class ActiveInterleaving:
     secret: str
 
     def signed_id(self, drafted: Sequence[Drafted]) -> str:
-        """An id for a search, in which it says whose result stands where."""
-        name = f"{secrets.token_hex(8)}.{''.join(_LETTERS[each.team] for each in drafted)}"
+        """An id for a search, in which it says when it was, and whose result stands where."""
+        name = f"{int(time.time()):08x}{secrets.token_hex(4)}.{''.join(_LETTERS[each.team] for each in drafted)}"
         return f"{name}.{_signature(self.secret, name)}"
 
 
@@ -193,12 +203,13 @@ def record_feedback(kb: Collection, events: Sequence[FeedbackEvent]) -> Interlea
     """
     with kb.internals.catalog.write() as connection:
         row = _active(connection)
-        credited = [] if row is None else [(event, _credit(row.secret, event)) for event in events]
+        credited = [] if row is None else [(event, _credit(row, event)) for event in events]
         known = [(event, credit) for event, credit in credited if credit is not None]
         if row is None or not known:
             return None
         for event, credit in known:
-            interleavings.record(connection, row, event.search[:16], credit=credit, session=event.session)
+            result = f"{event.search[:_NAME]}:{event.position}"
+            interleavings.record(connection, row, result, credit=credit, session=event.session)
         found = _standing(connection, row)
     outcome = _decided(found)
     if outcome is None:
@@ -222,8 +233,7 @@ def _active(connection: Connection) -> InterleavingRow | None:
 
 def _standing(connection: Connection, row: InterleavingRow) -> Interleaving:
     settings = InterleaveSettings(**row.settings)
-    outcomes = interleavings.all_credits(connection, row, most_of_session=_MOST_OF_SESSION)
-    test = paired_test(outcomes, alpha=settings.alpha)
+    test = paired_test(_outcomes(interleavings.recorded(connection, row), settings), alpha=settings.alpha)
     is_over = bool(row.ended) or interleavings.is_possible(connection, row)
     outcome: Any = row.outcome if is_over else "abandoned"
     live, candidate = (versions.by_id(connection, each).name for each in (row.live_id, row.candidate_id))
@@ -242,6 +252,25 @@ def _standing(connection: Connection, row: InterleavingRow) -> Interleaving:
     )
 
 
+def _outcomes(recorded: Sequence[tuple[str, str, int]], settings: InterleaveSettings) -> list[int]:
+    """What each search said (1, 0, -1) that no click can change any more, in the order of the searches.
+
+    Later looks only add to the end of it, as a sequential test demands.
+    """
+    settled = f"{max(0, math.floor(time.time() - settings.settle_s)):08x}"
+    ahead_by: dict[str, int] = {}
+    counts: Counter[str] = Counter()
+    for result, session, credit in recorded:
+        name = result[:_NAME]
+        if name[:_TIME] >= settled:
+            break
+        if name not in ahead_by:
+            counts[session] += 1
+        if not session or counts[session] <= _MOST_OF_SESSION:
+            ahead_by[name] = ahead_by.get(name, 0) + credit
+    return [(ahead > 0) - (ahead < 0) for ahead in ahead_by.values()]
+
+
 def _decided(found: Interleaving) -> InterleavingOutcome | None:
     if found.p_value <= found.settings.alpha:
         return "better" if found.wins > found.losses else "worse"
@@ -249,10 +278,12 @@ def _decided(found: Interleaving) -> InterleavingOutcome | None:
     return "undecided" if count >= found.settings.most_searches else None
 
 
-def _credit(secret: str, event: FeedbackEvent) -> int | None:
-    """What an event says of the candidate; None where its search was not interleaved, or its place is not known."""
+def _credit(row: InterleavingRow, event: FeedbackEvent) -> int | None:
+    """What an event says of the candidate; None where its search was not interleaved or is over, or without a place."""
     name, _, signature = event.search.rpartition(".")
-    if not name or event.position is None or not hmac.compare_digest(signature, _signature(secret, name)):
+    if not name or event.position is None or not hmac.compare_digest(signature, _signature(row.secret, name)):
+        return None
+    if time.time() - int(name[:_TIME], 16) > InterleaveSettings(**row.settings).settle_s:
         return None
     teams = name.partition(".")[2]
     if event.position > len(teams):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from gnomon.collection.catalog import schema
 from gnomon.collection.catalog.dialect import upsert
@@ -63,30 +63,17 @@ def end(connection: Connection, row: InterleavingRow, outcome: str) -> bool:
     return connection.execute(ended.values(ended=timestamp(), outcome=outcome)).rowcount > 0
 
 
-def record(connection: Connection, row: InterleavingRow, search: str, *, credit: int, session: str) -> None:
-    """Keep what the first click on a search said: 1, -1 or 0. A later one counts where the first said nothing (0)."""
-    table = schema.interleaved_searches
-    own = (table.c.interleaving_id == row.id, table.c.search == search)
-    if credit:
-        connection.execute(delete(table).where(*own, table.c.credit == 0))
-    values = {"interleaving_id": row.id, "search": search, "session": session, "credit": credit}
-    connection.execute(upsert(connection, table).values(**values).on_conflict_do_nothing())
+def record(connection: Connection, row: InterleavingRow, result: str, *, credit: int, session: str) -> None:
+    """Keep what the first event on a result of a search says: 1, -1 or 0. `result` names the search and the place."""
+    values = {"interleaving_id": row.id, "search": result, "session": session, "credit": credit}
+    connection.execute(upsert(connection, schema.interleaved_searches).values(**values).on_conflict_do_nothing())
 
 
-def all_credits(connection: Connection, row: InterleavingRow, *, most_of_session: int) -> list[int]:
-    """What each search said, in the order in which it was known; of a session at most its first `most_of_session`.
-
-    Searches without a session all count.
-    """
+def recorded(connection: Connection, row: InterleavingRow) -> list[tuple[str, str, int]]:
+    """The results with an event, in the order of their names: name, session and credit."""
     table = schema.interleaved_searches.c
-    wanted = select(table.session, table.credit).where(table.interleaving_id == row.id).order_by(table.seq)
-    counts: dict[str, int] = {}
-    found = []
-    for session, credit in connection.execute(wanted).all():
-        counts[session] = counts.get(session, 0) + 1
-        if not session or counts[session] <= most_of_session:
-            found.append(int(credit))
-    return found
+    wanted = select(table.search, table.session, table.credit).where(table.interleaving_id == row.id)
+    return [(name, session, int(credit)) for name, session, credit in connection.execute(wanted.order_by(table.search))]
 
 
 def _interleaving(row: Row[Any]) -> InterleavingRow:

@@ -107,12 +107,12 @@ interleavings = Table(  # versions whose results are shown in one list, so that 
     Column("ended", _STRING),
     Column("outcome", _STRING),  # none while it goes on
 )
-interleaved_searches = Table(  # those with a click: what it said
+interleaved_searches = Table(  # results with a click: what it said
     "interleaved_searches",
     metadata,
     Column("seq", _INTEGER, primary_key=True),
     Column("interleaving_id", ForeignKey("interleavings.id"), nullable=False),
-    Column("search", _STRING, nullable=False),
+    Column("search", _STRING, nullable=False),  # its id and the result's place
     Column("session", _STRING, nullable=False),
     Column("credit", _INTEGER, nullable=False),  # 1: the candidate's result, -1: the live version's, 0: of both
     UniqueConstraint("interleaving_id", "search"),

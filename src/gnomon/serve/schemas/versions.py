@@ -61,11 +61,11 @@ class InterleavingState(BaseModel):
 
     live: str = Field(examples=["v1"])
     candidate: str = Field(examples=["v2"])
-    settings: dict[str, Any] = Field(description="share of the searches, alpha, most_searches.")
+    settings: dict[str, Any] = Field(description="share of the searches, alpha, most_searches, settle_s.")
     started: str
     ended: str = Field(description='"" while it goes on.')
     outcome: str = Field(description='better, worse, undecided, stopped or abandoned; "" while it goes on.')
-    wins: int = Field(description="Searches whose first click was on a result of the candidate.")
+    wins: int = Field(description="Searches with more clicks on results of the candidate.")
     losses: int
     ties: int
     p_value: float = Field(description="Valid however often it is looked at.")
