@@ -9,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.prediction_powered import PredictionPowered, WeightedPairs, precision_pairs, prediction_powered
+from gnomon.evaluate.prediction_powered import (
+    PredictionPowered,
+    WeightedPairs,
+    precision_pairs,
+    prediction_powered_mean,
+)
 
 Drawn = tuple[WeightedPairs, np.ndarray, np.ndarray]
 
@@ -28,7 +33,7 @@ def _estimate(
     pairs: WeightedPairs, truth: np.ndarray, propensities: np.ndarray, judged: np.ndarray, *, seed: int
 ) -> PredictionPowered:
     looked = np.random.default_rng([seed, 12]).random(len(truth)) < propensities
-    return prediction_powered(pairs, np.where(looked, truth, np.nan), propensities=propensities, judged=judged)
+    return prediction_powered_mean(pairs, np.where(looked, truth, np.nan), propensities=propensities, judged=judged)
 
 
 def _width(interval: tuple[float, float]) -> float:
@@ -46,7 +51,7 @@ def test_one_label_a_query_is_the_reference_of_the_papers_authors() -> None:
     judged = np.where(draws.random(2_400) < 0.2, 1 - truth, truth)
     labels = np.where(np.arange(2_400) < 400, truth, np.nan)
     pairs = WeightedPairs(np.arange(2_400), ("",) * 2_400, np.ones(2_400), 2_400)
-    ours = prediction_powered(pairs, labels, propensities=np.full(2_400, 400 / 2_400), judged=judged)
+    ours = prediction_powered_mean(pairs, labels, propensities=np.full(2_400, 400 / 2_400), judged=judged)
     assert ours.mean == pytest.approx(0.40822368, abs=0.004)
     assert ours.interval == pytest.approx((0.36961799, 0.44682937), abs=0.004)
     assert ours.people_mean == pytest.approx(0.405, abs=0.002)
@@ -59,7 +64,7 @@ def test_the_use_of_the_judge_is_least_squares_of_the_other_queries() -> None:
     pairs, truth, propensities = _drawn(1, queries=12)
     judged = 1 - truth * 0.5
     looked = np.random.default_rng(3).random(len(truth)) < propensities
-    ours = prediction_powered(pairs, np.where(looked, truth, np.nan), propensities=propensities, judged=judged)
+    ours = prediction_powered_mean(pairs, np.where(looked, truth, np.nan), propensities=propensities, judged=judged)
     error = 1 - looked / propensities
     people, judge, constant = (
         np.bincount(pairs.query, pairs.weight * values)
@@ -152,14 +157,14 @@ def test_labels_that_are_all_alike_leave_the_rule_of_three() -> None:
 def test_two_labelled_queries_show_nothing() -> None:
     pairs, truth, propensities = _drawn(6)
     labels = np.where(pairs.query < 2, truth, np.nan)
-    found = prediction_powered(pairs, labels, propensities=propensities, judged=truth)
+    found = prediction_powered_mean(pairs, labels, propensities=propensities, judged=truth)
     assert found.interval == found.people_interval == pairs.limits
 
 
 def test_a_judge_alone_gives_no_verdict() -> None:
     pairs, truth, propensities = _drawn(6)
     with pytest.raises(InvalidInput, match="no label by a person: a judge's labels alone give no verdict"):
-        prediction_powered(pairs, np.full(len(truth), np.nan), propensities=propensities, judged=truth)
+        prediction_powered_mean(pairs, np.full(len(truth), np.nan), propensities=propensities, judged=truth)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +181,7 @@ def test_what_is_no_label_or_probability_is_refused(changed: dict[str, float], m
     given_ = {"labels": truth, "propensities": propensities, "judged": truth}
     given_ |= {name: np.full(len(truth), value) for name, value in changed.items()}
     with pytest.raises(InvalidInput, match=message):
-        prediction_powered(pairs, given_.pop("labels"), **given_)
+        prediction_powered_mean(pairs, given_.pop("labels"), **given_)
 
 
 def test_rankings_that_cannot_be_compared_are_refused() -> None:

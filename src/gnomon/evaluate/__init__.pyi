@@ -3,7 +3,7 @@ from .datasets import load_dataset
 from .judgments import DataSet, check_dataset, require_clean
 from .metrics import Metric, Score, coverage, parse_metric, per_query, summary
 from .plot import plot_differences
-from .prediction_powered import PredictionPowered, WeightedPairs, precision_pairs, prediction_powered
+from .prediction_powered import PredictionPowered, WeightedPairs, precision_pairs, prediction_powered_mean
 from .pseudo import PSEUDO_NOTE, pseudo_queries, recall_by_kind
 from .run import Run
 from .significance import detectable, queries_needed
@@ -29,7 +29,7 @@ __all__ = [
     "per_query",
     "plot_differences",
     "precision_pairs",
-    "prediction_powered",
+    "prediction_powered_mean",
     "pseudo_queries",
     "queries_needed",
     "recall_by_kind",

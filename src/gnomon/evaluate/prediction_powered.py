@@ -26,7 +26,7 @@ from gnomon.evaluate.significance import Interval, bca_intervals
 from gnomon.kernels.statistics import t_quantile
 
 _RESAMPLES = 2_000
-_SLOPE_SPREAD, _MOST_SHIFT = 2.0, 8.0
+_SLOPE_SPREAD, _MOST_SHIFT = 1.0, 8.0
 """Log-odds by which a judge's grade is expected to shift a rate, as a standard deviation; and at most."""
 _HIGHEST_LEVERAGE = 0.9
 """A query that decides more than this about the use of the judge's labels has its share counted as this."""
@@ -111,7 +111,7 @@ class PredictionPowered:
         return 1 - own / people if people > 0 else 0.0
 
 
-def prediction_powered(
+def prediction_powered_mean(
     pairs: WeightedPairs,
     labels: Float[np.ndarray, " pairs"],
     *,
