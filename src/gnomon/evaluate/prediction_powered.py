@@ -179,7 +179,7 @@ def calibrated(
 
     >>> looked = np.array([True] * 8)
     >>> calibrated(np.full(8, 0.5), np.array([1.0, 0] * 4), looked=looked, labels=np.array([1.0, 0] * 4)).round(1)[:2]
-    array([0.9, 0.1])
+    array([0.7, 0.3])
     """
     _, level = np.unique(judged, return_inverse=True)
     odds, size = np.log(rates / (1 - rates)), int(level.max(initial=0)) + 1
