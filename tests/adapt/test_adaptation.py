@@ -107,20 +107,20 @@ class Memoriser:
 
 
 def test_no_query_is_tried_on_what_was_learnt_from_it(kb: Collection, judged: JudgedQueries) -> None:
-    asked: list[tuple[set[str], set[str]]] = []
+    searched: list[tuple[set[str], set[str]]] = []
     learner = Memoriser()
     search = OfflineSearch(kb, judged.texts, k=10)
     run = search.run
     search.run = lambda candidate, queries=None: (  # type: ignore[method-assign]
-        asked.append((learner.seen[-1], set(queries or ()))) or run(candidate, queries)
+        searched.append((learner.seen[-1], set(queries or ()))) or run(candidate, queries)
     )
     folds = {query: at % 5 for at, query in enumerate(judged.ids)}
     tests = CrossValidation(kb, search, judged, parse_metric("nDCG@10"), folds)
     tried = tests.learnt(learner, Prior(), kb.internals.folder / "folds", deadline=Deadline(600), progress=no_progress)
     assert list(tried.values) == list(judged.ids)
-    assert len(asked) == 5
-    assert all(not seen & queries for seen, queries in asked)
-    assert all(seen | queries == set(judged.ids) for seen, queries in asked)
+    assert len(searched) == 5
+    assert all(not seen & queries for seen, queries in searched)
+    assert all(seen | queries == set(judged.ids) for seen, queries in searched)
 
 
 @pytest.mark.slow

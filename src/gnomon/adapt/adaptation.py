@@ -194,7 +194,7 @@ def _shown(report: AdaptReport, one: Estimate) -> str:
         f"{one.candidate.name}: {report.metric} {one.mean:.4f} against {report.mean_baseline:.4f} of {report.baseline} "
         f"over {report.queries:,} judged queries, a difference of {one.difference:+.4f} ({low:+.4f} to {high:+.4f}, "
         f"p = {one.p_value:.2g}, corrected for {len(report.estimates)} candidates); to be expected: "
-        f"{one.expected:+.4f}, better with a chance of {one.probability:.0%}."
+        f"{one.expected:+.4f}, better with a chance of {one.chance}."
     )
 
 
@@ -206,7 +206,7 @@ def _declined(report: AdaptReport, baseline: dict[str, float], tried: Sequence[T
     best = max(report.estimates, key=lambda one: one.probability)
     line = (
         f"{plain} by {report.queries:,} judged queries; the likeliest, {best.candidate.name} "
-        f"({best.difference:+.4f}), has a chance of {best.probability:.0%}, and {report.confidence:.0%} is needed"
+        f"({best.difference:+.4f}), has a chance of {best.chance} of being better, and {report.confidence:.0%} is needed"
     )
     return line + (_enough(best, baseline, tried) or ".")
 

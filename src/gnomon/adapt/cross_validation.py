@@ -53,9 +53,9 @@ class CrossValidation:
 
     def values(self, candidate: Candidate, queries: JudgedQueries | None = None) -> dict[str, float]:
         """The metric of a candidate that learns nothing, for each query (or some) by id."""
-        wanted = self.judged if queries is None else queries
-        found = self.metric.per_query(self.search.run(candidate, wanted.ids), wanted.grades)
-        return {query: found[query] for query in wanted.ids}
+        chosen = self.judged if queries is None else queries
+        found = self.metric.per_query(self.search.run(candidate, chosen.ids), chosen.grades)
+        return {query: found[query] for query in chosen.ids}
 
     def tried(self, candidate: Candidate, prior: Prior) -> Tried:
         """A candidate that learns nothing, with what trying it took. Raises as `OfflineSearch.run`."""

@@ -78,6 +78,15 @@ class Estimate:
     is_shown: bool = False
     seconds: float = 0.0
 
+    @property
+    def chance(self) -> str:
+        """The probability for people, never a certainty.
+
+        >>> Estimate(Candidate("x", "fusion"), 0, 0, (0, 0), 1, 0, 0.9999, 0, 0).chance
+        'over 99%'
+        """
+        return "over 99%" if self.probability > 0.995 else f"{self.probability:.0%}"
+
 
 def assess(
     baseline: Mapping[str, float], tried: Sequence[Tried], *, confidence: float = CONFIDENCE

@@ -36,10 +36,12 @@ def offer(
     since it would judge by what the candidate was chosen by. Raises as `run_migration`.
     """
 
-    def told(state: Migration) -> None:
+    def show_state(state: Migration) -> None:
         progress(Progress("building the version", state.texts_done, state.texts, "passage"))
 
-    built = run_migration(kb, change_of(candidate), MigrateSettings(switch_if="never", cpu_share=1.0), on_state=told)
+    built = run_migration(
+        kb, change_of(candidate), MigrateSettings(switch_if="never", cpu_share=1.0), on_state=show_state
+    )
     if built.outcome != "ready" or built.version is None:
         why = f"Declined: {candidate.name} was shown to be better, but the version is not usable: {built.why}"
         return replace(report, outcome="declined", why=why)

@@ -126,9 +126,9 @@ class OfflineSearch:
         """
         settings, dense = self.settings(candidate), self._dense(candidate)
         retriever = self._reranked(self._retriever(settings, dense), settings)
-        wanted = self.texts if queries is None else {query: self.texts[query] for query in queries}
+        chosen = self.texts if queries is None else {query: self.texts[query] for query in queries}
         found = ranked_results(
-            retriever, wanted, self._owners, k=self._k, depth=max(self._k, GROUP_DEPTH), by="document"
+            retriever, chosen, self._owners, k=self._k, depth=max(self._k, GROUP_DEPTH), by="document"
         )
         return Run.ranked(candidate.name, dict(found))
 
@@ -254,8 +254,8 @@ def _dense(encoder: Encoder, ids: Array, vectors: Vectors) -> Dense:
     index = ExactIndex(vectors.space)
     index.add(ids, vectors)
 
-    def vectors_of(wanted: Array) -> tuple[Array, Vectors]:
-        at = positions(ids, np.unique(wanted))
+    def vectors_of(chosen: Array) -> tuple[Array, Vectors]:
+        at = positions(ids, np.unique(chosen))
         return ids[at], vectors.take(at.tolist())
 
     return Dense(encoder, RememberedVectors(index), vectors_of)

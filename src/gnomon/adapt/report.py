@@ -58,7 +58,7 @@ def _about(report: AdaptReport) -> list[tuple[str, ...]]:
         rows += [
             ("after", f"{one.candidate.name}: {report.metric} {one.mean:.4f}"),
             ("difference", f"{one.difference:+.4f} ({low_one:+.4f} to {high_one:+.4f}, p = {one.p_value:.2g})"),
-            ("to be expected", f"{one.expected:+.4f}, better with a chance of {one.probability:.0%}"),
+            ("to be expected", f"{one.expected:+.4f}, better with a chance of {one.chance}"),
         ]
     if report.estimates:
         rows.append(
@@ -77,7 +77,7 @@ def _row(one: Estimate, is_chosen: bool) -> tuple[str, ...]:
         f"{one.p_value:.2g}",
         f"{one.wins} / {one.losses}",
         f"{one.expected:+.4f}",
-        f"{one.probability:.0%}",
+        one.chance,
         f"{one.seconds:.1f}",
     )
 

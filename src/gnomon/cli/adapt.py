@@ -9,12 +9,13 @@ import typer
 
 from gnomon.cli.app import Json, app, example
 from gnomon.cli.index import MaxCost
+from gnomon.cli.places import Place
 from gnomon.cli.versions import Folder
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gnomon.adapt import AdaptReport
+    from gnomon.adapt import AdaptReport, AdaptSettings
 
 DECLINED = 1
 Judgments = Annotated[
@@ -56,7 +57,6 @@ def adapt(
     max_cost: MaxCost = None,
     confidence: Annotated[float, typer.Option(help="The chance of being better that a candidate needs.")] = 0.95,
     max_minutes: Annotated[float, typer.Option(help="After so many minutes nothing more is tried.")] = 15.0,
-    seed: Annotated[int, typer.Option(help="Decides which queries are in which fold.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be chosen; build nothing.")] = False,
     switch: Annotated[bool, typer.Option("--switch", help="Make the version that is built the live one.")] = False,
     as_json: Json = False,
@@ -66,25 +66,20 @@ def adapt(
     Tries a small, fixed set of ways to search: other fusions, a second model, feedback, and what can be learnt from
     the judgments. The best is built as a version beside the live one; an HTML report has every candidate.
     """
-    import gnomon
     from gnomon.adapt import AdaptSettings
+
+    tried = {"models": models if models is None else tuple(filter(None, models)), "learn": learn, "reranker": reranker}
+    limits = {"confidence": confidence, "max_minutes": max_minutes, "max_cost": max_cost}
+    settings = AdaptSettings(metric, split, **tried, **limits, dry_run=dry_run, switch=switch)  # type: ignore[arg-type]
+    raise typer.Exit(_run(collection, judgments, settings, as_json=as_json))
+
+
+def _run(collection: Place, judgments: Path, settings: AdaptSettings, *, as_json: bool) -> int:
+    """Adapt, and print the outcome. Returns the exit code."""
+    import gnomon
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
 
-    further = None if models is None else tuple(name for name in models if name)
-    settings = AdaptSettings(
-        metric=metric,
-        split=split,
-        models=further,
-        learn=learn,
-        reranker=reranker,
-        max_cost=max_cost,
-        confidence=confidence,
-        max_minutes=max_minutes,
-        dry_run=dry_run,
-        switch=switch,
-        seed=seed,
-    )
     with (
         noted() as notes,
         ProgressBar(show_stages=True) as bar,
@@ -96,7 +91,7 @@ def adapt(
     else:
         print_notes(notes)
         print_adapted(data_console(), report)
-    raise typer.Exit(DECLINED if report.outcome == "declined" else 0)
+    return DECLINED if report.outcome == "declined" else 0
 
 
 def print_adapted(console: Console, report: AdaptReport) -> None:
@@ -113,7 +108,7 @@ def print_adapted(console: Console, report: AdaptReport) -> None:
             low, high = one.interval
             interval = f"{low:+.4f} to {high:+.4f}"
             figures = (f"{one.mean:.4f}", f"{one.difference:+.4f}", interval, f"{one.p_value:.2g}")
-            table.add_row(clean(name), *figures, f"{one.expected:+.4f}", f"{one.probability:.0%}")
+            table.add_row(clean(name), *figures, f"{one.expected:+.4f}", one.chance)
         console.print(table)
     rows = [(clean("not tried"), clean(f"{name}: {why}")) for name, why in sorted(report.skipped.items())]
     rows += [(clean("note"), clean(note)) for note in report.notes]
