@@ -63,6 +63,7 @@ def set_figures(values: SetValues, repeats: int) -> dict[str, Any]:
         "second_space_alone": round(float(moved.mean()), 4),
         "candidates": len(values.options),
         "labels": by_count,
+        "nothing_better": {"all": chance_takings(values, second=True), "no_second_space": chance_takings(values)},
     }
 
 
@@ -98,6 +99,24 @@ def adapted(values: SetValues, count: int, seed: int) -> Adapted:
     at = next(at for at, one in enumerate(tried) if one.candidate is chosen.candidate)
     moved = values.tested[:, 1 + at] - values.tested[:, 0]
     return Adapted(chosen.candidate.name, {query: float(moved[query]) for query in measured})
+
+
+def chance_takings(values: SetValues, *, second: bool = False, draws: int = 200, count: int = 50) -> float:
+    """The share of draws of 50 labels that take a candidate although signs of differences are chance."""
+    columns = [at for at, option in enumerate(values.options) if second or option.candidate.family != "spaces"]
+    taken = 0
+    for seed in range(draws):
+        random = np.random.default_rng([7, seed])
+        rows = values.judged[random.permutation(len(values.judged))[:count]]
+        moved = (rows[:, 1:] - rows[:, :1]) * random.choice([-1.0, 1.0], len(rows))[:, None]
+        names = [str(at) for at in range(len(rows))]
+        tried = [
+            Tried(option.candidate, dict(zip(names, moved[:, at].tolist(), strict=True)), option.prior)
+            for at, option in enumerate(values.options)
+            if at in columns
+        ]
+        taken += choose(assess(dict.fromkeys(names, 0.0), tried)) is not None
+    return round(taken / draws, 3)
 
 
 def count_figures(draws: list[Adapted]) -> dict[str, Any]:

@@ -206,7 +206,7 @@ def _declined(report: AdaptReport, baseline: dict[str, float], tried: Sequence[T
     best = max(report.estimates, key=lambda one: one.probability)
     line = (
         f"{plain} by {report.queries:,} judged queries; the likeliest, {best.candidate.name} "
-        f"({best.difference:+.4f}), has a chance of {best.chance} of being better, and {report.confidence:.0%} is needed"
+        f"({best.difference:+.4f}), is better with a chance of {best.chance}, and {report.confidence:.0%} is needed"
     )
     return line + (_enough(best, baseline, tried) or ".")
 
