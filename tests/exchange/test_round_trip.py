@@ -20,6 +20,7 @@ from gnomon.collection.catalog.connection import Catalog
 from gnomon.core.errors import CollectionDamaged, CollectionTooNew, InvalidInput, SpaceMismatch
 from gnomon.encode.stored import stored_as
 from gnomon.exchange import ImportSettings, export_collection, import_collection
+from gnomon.retrieve import SpaceSettings
 from gnomon.testing.toys import HashEncoder, LateHashEncoder, SparseHashEncoder
 
 encoder = partial(HashEncoder, 32, max_tokens=24)
@@ -125,6 +126,22 @@ def test_sparse_vectors(tmp_path: Path) -> None:
     assert before
     with returned(tmp_path, "parquet", **options) as back:
         assert [(hit.document, hit.score) for hit in back.search("gnomon 3", mode="sparse")] == before
+
+
+def test_the_vectors_of_several_spaces(tmp_path: Path) -> None:
+    other, late = HashEncoder(48, salt="other"), HashEncoder(24, salt="late")
+    spaces = (SpaceSettings(late.space.name, "second-stage"), SpaceSettings(other.space.name))
+    every, settings = [encoder(), other, late], gnomon.CollectionSettings(spaces=spaces)
+    with gnomon.open(tmp_path / "kb", encoder=every, settings=settings) as kb:
+        kb.add([f"the gnomon number {n} casts a shadow of tea" for n in range(5)])
+        before = [(hit.document, hit.stages) for hit in kb.search("gnomon 3")]
+        export_collection(kb, tmp_path / "kb.parquet")
+    import_collection(tmp_path / "kb.parquet", tmp_path / "back", encoder=every[0])
+    with gnomon.open(tmp_path / "back", encoder=every) as back:
+        assert [space.vectors for space in back.status().spaces] == [0, 5], "a second stage makes its own anew"
+        for mine, (document, stages) in zip(back.search("gnomon 3"), before, strict=True):
+            assert mine.document == document
+            assert mine.stages == pytest.approx(stages, abs=2e-3)
 
 
 @pytest.fixture

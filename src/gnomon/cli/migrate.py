@@ -139,18 +139,17 @@ def migrate(
     """
     from gnomon.migrate import Change, GateSettings, InterleaveSettings, MigrateSettings, Prefill
 
-    searched = parsed_settings(settings) | ({} if store is None else {"store": store})
-    further = spaces_of(add_model, remove_model, second_stage=second_stage)
-    change = Change(to, chunk_tokens, searched or None, dim, vector_type, **further)
+    retrieval = parsed_settings(settings) | ({} if store is None else {"store": store})
+    spaces = spaces_of(add_model, remove_model, second_stage=second_stage)
+    change = Change(to, chunk_tokens, retrieval or None, dim, vector_type, **spaces)
     if status or stop:
         _refuse(change, queries, status=status, stop=stop)
         raise typer.Exit(_show_state(collection, stop=stop, as_json=as_json))
     _require_change(change)
     gate = GateSettings(None if queries is None else str(queries), split, metric, margin, segment=segment)
     prefill = Prefill(hot_first, adapter, None if query_log is None else str(query_log))
-    mixed = InterleaveSettings(interleave_share) if interleave else None
     how = MigrateSettings(gate, switch_if, without_proof, cpu_share, prefill=prefill, max_cost=max_cost)
-    how = how if mixed is None else replace(how, interleave=mixed)
+    how = replace(how, interleave=InterleaveSettings(interleave_share)) if interleave else how
     raise typer.Exit(_MigrationJob(collection, change, how).run(foreground=foreground, as_json=as_json))
 
 

@@ -341,12 +341,12 @@ def _require_same_spaces(version: Version, settings: CollectionSettings) -> None
     """Raise InvalidInput where settings name other further models than a version has, or give them another place."""
     if not settings.spaces:
         return
-    wanted = {(_reference(one.model), one.place) for one in space_settings(settings.spaces)}
+    named = {(_reference(one.model), one.place) for one in space_settings(settings.spaces)}
     own = version.retrieval.spaces
-    if {(one.model, one.place) for one in own} == wanted:
+    if {(one.model, one.place) for one in own} == named:
         return
-    names = " and ".join(sorted(f"{model} ({place})" for model, place in wanted))
-    lacking = sorted(wanted - {(one.model, one.place) for one in own}) or sorted(wanted)
+    names = " and ".join(sorted(f"{model} ({place})" for model, place in named))
+    lacking = sorted(named - {(one.model, one.place) for one in own}) or sorted(named)
     raise InvalidInput(
         f"the collection was made with {', '.join(one.model for one in own) or 'no further model'}, not with {names}",
         expected="the collection's own models",

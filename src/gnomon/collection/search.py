@@ -178,8 +178,8 @@ def hybrid(
     lists = {**parts, **{name: Dense(s.encoder, s.index, name) for name, s in spaces.items() if s.index is not None}}
     names, weights = settings.lists, fusion.weights
     if weights is not None and len(weights) == len(names):
-        asked = [at for at, name in enumerate(names) if weights[at] > 0 or name in parts]
-        names, fusion = tuple(names[at] for at in asked), replace(fusion, weights=tuple(weights[at] for at in asked))
+        kept = [at for at, name in enumerate(names) if weights[at] > 0 or name in parts]
+        names, fusion = tuple(names[at] for at in kept), replace(fusion, weights=tuple(weights[at] for at in kept))
     found: Retriever = Fuse(tuple(lists[name] for name in names), fusion)
     for name, one in settings.named_spaces:
         space = spaces.get(name)

@@ -133,6 +133,7 @@ class _Export:
             version=version.name,
             dense=_space(connection, version.space_id),
             sparse=None if sparse is None else _space(connection, sparse.space_id),
+            spaces=tuple(_space(connection, model.space_id) for model in version.spaces),
             chunking=json.loads(connection.execute(chunking).scalar_one()),
             retrieval=version.retrieval.to_json(),
             vectors=vectors,
@@ -172,8 +173,9 @@ class _Export:
     def _write_chunks(self) -> Literal["float16", "float32"]:
         """As half precision, unless one vector is more precise: then all of them again as they are."""
         sparse = None if self._version.sparse is None else self._version.sparse.space
+        further = tables.further_columns([model.space for model in self._version.spaces], self._version.retrieval)
         for number in ("float16", "float32"):
-            columns = tables.chunks_schema(self._version.space, number, sparse=sparse)
+            columns = tables.chunks_schema(self._version.space, number, sparse=sparse, further=further)
             self._counts[tables.CHUNKS] = 0
             batches = self._chunks(columns, is_half=number == "float16")
             try:
@@ -203,13 +205,14 @@ class _Export:
             plain["heading"] = [json.loads(row.heading) for row in rows]
             plain["text_sha256"] = [key.hex() for key in hashes]
             made = {name: pa.array(values, columns.field(name).type) for name, values in plain.items()}
-            made["vector"] = _vector_column(self._vectors(hashes), columns.field("vector").type, is_half=is_half)
+            further = tables.further_columns([model.space for model in version.spaces], version.retrieval)
+            for name, own in zip(("vector", *further), (version, *version.beside), strict=True):
+                made[name] = _vector_column(self._vectors(own, hashes), columns.field(name).type, is_half=is_half)
             if version.sparse is not None:
                 made |= self._sparse_columns(version.sparse.space_id, hashes, columns)
             yield pa.RecordBatch.from_arrays([made[name] for name in columns.names], schema=columns)
 
-    def _vectors(self, hashes: Sequence[bytes]) -> Vectors:
-        version = self._version
+    def _vectors(self, version: Version, hashes: Sequence[bytes]) -> Vectors:
         found = vector_cache.get(self._connection, version.space_id, "document", hashes=list(dict.fromkeys(hashes)))
         usable = vector_cache.usable(found, version.space)
         self._require_all(hashes, usable)

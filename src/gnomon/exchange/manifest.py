@@ -68,7 +68,7 @@ class Manifest:
     """What is in an exported folder. `counts` are the rows of each table, `vectors` the type of the vectors' numbers.
 
     `chunking` and `retrieval` are the version's settings as its catalog keeps them; `roots` are the labels of indexed
-    paths; `files` has every file by its path within the folder.
+    paths; `files` has every file by its path within the folder. `spaces` are further spaces, in the settings' order.
     """
 
     format: Format
@@ -81,6 +81,7 @@ class Manifest:
     vectors: Literal["float16", "float32"]
     counts: Mapping[str, int]
     sparse: ExportedSpace | None = None
+    spaces: tuple[ExportedSpace, ...] = ()
     fields: tuple[ExportedField, ...] = ()
     roots: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, ExportedFile] = field(default_factory=dict)

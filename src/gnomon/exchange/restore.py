@@ -24,6 +24,7 @@ from gnomon.core.errors import CollectionDamaged, GnomonError, InvalidInput
 from gnomon.core.files import is_file
 from gnomon.core.locations import Location, Locations
 from gnomon.core.progress import Progress, ProgressCallback
+from gnomon.core.space import Space
 from gnomon.core.sparse_vectors import SparseVectors
 from gnomon.core.vectors import Vectors
 from gnomon.doctor.identify_model import local_folder
@@ -90,6 +91,7 @@ class _Restore:
             )
         self._space_id = self._add_space(manifest.dense, self._model)
         self._sparse_id = 0 if manifest.sparse is None else self._add_space(manifest.sparse, None)
+        self._further = {space.value.fingerprint: self._add_space(space, None) for space in manifest.spaces}
         self._chunking_id = self._add_version()
         self._insert(schema.fields, [{"name": f.name, "type": f.type, "known": f.known} for f in manifest.fields])
         mutations.keep_roots(connection, manifest.roots)
@@ -149,25 +151,22 @@ class _Restore:
 
     def _chunks(self) -> Iterator[Chunk]:
         """The chunks in their order; their vectors are put into the cache as they are read."""
+        settings = RetrievalSettings.from_json(self._manifest.retrieval)
+        further = tables.further_columns([space.value for space in self._manifest.spaces], settings)
         for columns in self._rows(tables.CHUNKS):
             records = _records({name: values for name, values in columns.items() if not name.startswith(_NUMBERS)})
             hashes = [bytes.fromhex(record["text_sha256"]) for record in records]
             put = vector_cache.put
-            put(self._connection, self._space_id, "document", hashes=hashes, vectors=self._vectors(columns["vector"]))
+            ids = (self._space_id, *(self._further[space.fingerprint] for space in further.values()))
+            for space_id, (name, space) in zip(ids, {"vector": self._space, **further}.items(), strict=True):
+                vectors = _vectors(columns[name], space)
+                put(self._connection, space_id, "document", hashes=hashes, vectors=vectors)
             if self._manifest.sparse is not None:
                 pairs = zip(columns["sparse_dims"], columns["sparse_weights"], strict=True)
                 rows = [(d.values.to_numpy(), w.values.to_numpy()) for d, w in pairs]
                 sparse = SparseVectors.of(rows, self._manifest.sparse.value)
                 vector_cache.put_sparse(self._connection, self._sparse_id, "document", hashes=hashes, vectors=sparse)
             yield from (_chunk(record) for record in records)
-
-    def _vectors(self, column: Any) -> Vectors:
-        dim = self._space.dim
-        if self._space.similarity != "maxsim":
-            flat = column.flatten().to_numpy(zero_copy_only=False)
-            return Vectors(flat.astype(np.float32).reshape(-1, dim), self._space)
-        items = [each.values.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim) for each in column]
-        return Vectors.of_items([item.astype(np.float32) for item in items], self._space)
 
     def _write(self, batch: Sequence[tuple[dict[str, Any], ChunkedDocument]]) -> None:
         """Documents with their chunks; the text that was embedded is found by its digest."""
@@ -195,6 +194,15 @@ class _Restore:
 
 
 _NUMBERS = ("vector", "sparse_")
+
+
+def _vectors(column: Any, space: Space) -> Vectors:
+    dim = space.dim
+    if space.similarity != "maxsim":
+        flat = column.flatten().to_numpy(zero_copy_only=False)
+        return Vectors(flat.astype(np.float32).reshape(-1, dim), space)
+    items = [each.values.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim) for each in column]
+    return Vectors.of_items([item.astype(np.float32) for item in items], space)
 
 
 def _records(columns: dict[str, Any]) -> list[dict[str, Any]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from gnomon.collection.settings import RetrievalSettings
 from gnomon.core.errors import CollectionDamaged, missing_extra
 from gnomon.core.space import Space
 from gnomon.exchange.manifest import Format
@@ -48,12 +50,21 @@ def sources_schema() -> pa.Schema:
     return pa.schema([("path", pa.string()), *numbers, ("sha256", pa.string())])
 
 
-def chunks_schema(space: Space, kind: str, *, sparse: Space | None) -> pa.Schema:
+def further_columns(spaces: Sequence[Space], settings: RetrievalSettings) -> dict[str, Space]:
+    """The columns of further spaces of which each passage has a vector: `vector_1` and so on, as they are set."""
+    pairs = enumerate(zip(spaces, settings.spaces, strict=True), start=1)
+    return {f"vector_{at}": space for at, (space, one) in pairs if one.place == "beside"}
+
+
+def chunks_schema(
+    space: Space, kind: str, *, sparse: Space | None, further: Mapping[str, Space] = MappingProxyType({})
+) -> pa.Schema:
     """A chunk a row, in the order of documents. `start` and `end` are offsets of characters in the document's text.
 
     `text_sha256` is of what was embedded: the text, maybe with title and headings before it. `vector` has the space's
     dimensions as numbers of `kind` (of late interaction a list of such vectors), `sparse_dims` and `sparse_weights` are
-    there where the version has a sparse encoder. The space is in the schema's metadata.
+    there where the version has a sparse encoder, and the columns of `further` spaces. The space is in the schema's
+    metadata.
     """
     pa = pyarrow()
     number = pa.float16() if kind == "float16" else pa.float32()
@@ -64,6 +75,7 @@ def chunks_schema(space: Space, kind: str, *, sparse: Space | None) -> pa.Schema
     fields += [("vector", pa.list_(vector) if space.similarity == "maxsim" else vector)]
     if sparse is not None:
         fields += [("sparse_dims", pa.list_(pa.int32())), ("sparse_weights", pa.list_(pa.float32()))]
+    fields += [(name, pa.list_(number, own.dim)) for name, own in further.items()]
     notes = {"gnomon.space": json.dumps(space.to_json(), sort_keys=True)}
     return pa.schema(fields, metadata=notes)
 
@@ -123,7 +135,7 @@ def read_table(folder: Path, name: str, kind: Format, *, columns: list[str] | No
 def _write_parquet(path: Path, batches: Iterable[Any], schema: pa.Schema) -> None:
     """Row groups of some thousand rows. Vectors are not compressed: they would not become smaller."""
     pa = pyarrow()
-    plain = [name for name in schema.names if name not in ("vector", "sparse_weights")]
+    plain = [name for name in schema.names if not name.startswith("vector") and name != "sparse_weights"]
     repeated = [name for name in ("document", "media_type", "file") if name in schema.names]
     options = {"compression": dict.fromkeys(plain, "zstd"), "use_dictionary": repeated}
     held: list[Any] = []
