@@ -10,6 +10,7 @@ from tests.support.provider_server import KEY, provider_server
 from tests.support.training_recipes import pairs, toy, write_rows
 
 import gnomon
+from gnomon.core.budget import dollars
 from gnomon.core.errors import CostLimitReached, InvalidInput
 from gnomon.testing import HashEncoder
 from gnomon.train.distillation import ridge
@@ -78,7 +79,9 @@ def test_a_providers_vectors_cost_once_and_no_more_than_allowed(tmp_path):
     with pytest.raises(CostLimitReached, match="nothing was sent"):
         TeacherVectors(encoder, tmp_path, max_cost=cost / 2).fill(texts)
     assert not encoder.server.sent
-    TeacherVectors(encoder, tmp_path, max_cost=cost).fill(texts)
+    heard = []
+    TeacherVectors(encoder, tmp_path, max_cost=cost).fill(texts, progress=heard.append)
+    assert heard[0].message == f"hash-64: vectors of 12 texts for about {dollars(cost)}"
     again = TeacherVectors(encoder, tmp_path, max_cost=0)
     again.fill(texts)
     assert len(encoder.server.sent) == 12

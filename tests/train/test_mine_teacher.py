@@ -266,6 +266,8 @@ def test_the_command_refuses_options_of_the_other_way(tmp_path, capsys):
     rows.write_text(json.dumps({"query": "a b", "positive": "c d"}) + "\n")
     assert run(["mine", str(rows), "--out", str(tmp_path / "o"), "--teacher", "bm25", "--scorer", "x"]) != 0
     assert "--scorer with --teacher" in capsys.readouterr().err
+    assert run(["mine", str(rows), "--out", str(tmp_path / "o"), "--teacher", "bm25", "--ranks", "1:9"]) != 0
+    assert "--ranks with --teacher" in capsys.readouterr().err
     assert run(["mine", str(rows), "--out", str(tmp_path / "o"), "--kinds", "title"]) != 0
     assert "--kinds without --teacher" in capsys.readouterr().err
     assert run(["mine", str(rows), "--out", str(tmp_path / "o"), "--teacher", "bm25", "--kinds", "title"]) != 0

@@ -58,7 +58,9 @@ Share = Annotated[float | None, typer.Option(help="A negative scores at most thi
 ScorerOption = Annotated[str | None, typer.Option(help="A cross-encoder: what it takes for an answer is left out.")]
 ScorerMargin = Annotated[float, typer.Option(help="A negative scores so much less than the positive there.")]
 ChoiceOption = Annotated[Choice, typer.Option(help="Of the window the first, or any.")]
-Language = Annotated[str, typer.Option(help="The language of the words.")]
+Language = Annotated[
+    str | None, typer.Option(help="The language of the words: by default en, with --teacher that of the passages.")
+]
 Seed = Annotated[int, typer.Option(help="For --choice random.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many examples, or queries.")]
 TeacherOption = Annotated[
@@ -109,7 +111,7 @@ def mine(
     scorer: ScorerOption = None,
     scorer_margin: ScorerMargin = 0.0,
     choice: ChoiceOption = "first",
-    language: Language = "en",
+    language: Language = None,
     seed: Seed = 0,
     limit: Limit = None,
     teacher: TeacherOption = None,
@@ -130,6 +132,7 @@ def mine(
     settings = DataSourceSettings(data, split=split, columns=_columns(columns), limit=None if teacher else limit)
     if teacher:
         _require_none({"--model": model, "--scorer": scorer, "--margin": margin, "--share": share}, "with --teacher")
+        _require_none({"--method": method != "bm25", "--ranks": ranks != "10:100"}, "with --teacher")
         options = TeacherOptions(
             tuple(teacher), settings, corpus, _listed(kinds), per_kind, llm, llm_model, depth, draws,
             language, seed, limit, max_cost, fresh,
@@ -137,11 +140,9 @@ def mine(
         _show(lambda progress: mine_taught(data, out, options, progress=progress), as_json=as_json)
         return
     _require_none({"--kinds": kinds, "--llm": llm, "--max-cost": max_cost}, "without --teacher")
-    mining = MineSettings(method, per_query, _window(ranks), margin, share, scorer_margin, choice, language, seed)
-    _show(
-        lambda progress: _mined(settings, out, mining, corpus=corpus, models=(model, scorer), progress=progress),
-        as_json=as_json,
-    )
+    words, models = language or "en", (model, scorer)
+    mining = MineSettings(method, per_query, _window(ranks), margin, share, scorer_margin, choice, words, seed)
+    _show(lambda heard: _mined(settings, out, mining, corpus=corpus, models=models, progress=heard), as_json=as_json)
 
 
 def _show(work: Callable[[ProgressCallback], MinedOutcome], *, as_json: bool) -> None:
@@ -189,7 +190,7 @@ def _mined(
 
 def _require_none(given: Mapping[str, object], where: str) -> None:
     """Raise InvalidInput for an option that says nothing here."""
-    named = [name for name, value in given.items() if value is not None]
+    named = [name for name, value in given.items() if value not in (None, False)]
     if named:
         raise InvalidInput(f"{named[0]} {where}", expected="options of one way to mine", hint=f"leave {named[0]} out")
 

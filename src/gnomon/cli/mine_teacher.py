@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gnomon.cli.places import place
 from gnomon.core.errors import InvalidInput
-from gnomon.core.progress import Progress, ProgressCallback
+from gnomon.core.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +43,7 @@ class TeacherOptions:
     llm_model: str | None = None
     depth: int = 100
     draws: int = 1
-    language: str = "en"
+    language: str | None = None
     seed: int = 0
     limit: int | None = None
     max_cost: float | None = None
@@ -65,7 +65,7 @@ def mine_taught(data: str, out: Path, options: TeacherOptions, *, progress: Prog
             queries[: options.limit],
             texts,
             teachers,
-            language=options.language,
+            language=options.language or _language(texts),
             settings=TeacherSettings(depth=options.depth, draws=options.draws, seed=options.seed),
             progress=progress,
         )
@@ -113,6 +113,7 @@ def _input(
 ) -> tuple[list[str], list[TaughtQuery]]:
     """Passages and queries: of a collection, of a folder of documents, or of pairs."""
     from gnomon.train.mining.queries import passages_of
+    from gnomon.train.mining.teach import first_vectors
 
     if kb is not None:
         chunks = kb.chunk_texts()
@@ -122,7 +123,8 @@ def _input(
         chunks = passages_of(read_documents([Path(data)]))
     else:
         return _pairs(data, options)
-    _tell_cost([chunk.text for chunk in chunks], teachers, progress)
+    if (vectors := first_vectors(teachers)) is not None:
+        vectors.fill((("document", chunk.text) for chunk in chunks), progress=progress)
     return [chunk.text for chunk in chunks], _made(chunks, out, options=options, teachers=teachers, progress=progress)
 
 
@@ -159,7 +161,6 @@ def _made(
         QuerySettings,
         WrittenQueries,
         extracted_queries,
-        main_language,
         written_queries,
     )
     from gnomon.train.mining.teach import first_vectors
@@ -176,7 +177,7 @@ def _made(
     def write(prompt: str) -> str:
         return "".join(chat.stream([Message("user", prompt)], max_tokens=200))
 
-    language = main_language(chunk.text for chunk in chunks[:: max(1, len(chunks) // 300)])
+    language = options.language or _language([chunk.text for chunk in chunks])
     written = WrittenQueries(out.with_name(f"{out.name}.queries"), write, language)
     return written_queries(chunks, settings, written, vectors=vectors, progress=progress)
 
@@ -213,6 +214,13 @@ def _collection(name: str, held: ExitStack) -> Collection | None:
     return kb
 
 
+def _language(texts: Sequence[str]) -> str:
+    """That of most passages, as the words are to be read."""
+    from gnomon.train.mining.queries import main_language
+
+    return main_language(texts[:: max(1, len(texts) // 300)]) or "en"
+
+
 def _is_documents(path: Path) -> bool:
     return path.is_dir() and not any(path.glob("corpus.jsonl*")) and not (path / "state.json").exists()
 
@@ -227,15 +235,3 @@ def _require_bounded(teachers: Sequence[OpenedTeacher], options: TeacherOptions)
                 expected="a teacher of this machine, or a provider's encoder",
                 hint="leave --max-cost out, and bound the queries with --limit",
             )
-
-
-def _tell_cost(texts: Sequence[str], teachers: Sequence[OpenedTeacher], progress: ProgressCallback) -> None:
-    """Say what the passages cost before any is sent."""
-    from gnomon.core.budget import dollars
-    from gnomon.core.usage import MeteredEncoder
-
-    for one in teachers:
-        if one.vectors is not None and isinstance(one.vectors.encoder, MeteredEncoder):
-            count, cost = one.vectors.cost(("document", text) for text in texts)
-            price = "at a price that is not known" if cost is None else f"for about {dollars(cost)}"
-            progress(Progress("teacher", message=f"{one.name}: vectors of {count:,} passages {price}, and of queries"))

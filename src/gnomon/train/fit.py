@@ -176,7 +176,8 @@ def _report(
     problems: Sequence[str] = (),
 ) -> FitReport:
     state = loop.state
-    teacher = {} if setup.teacher is None else {"teacher": setup.teacher.space.fingerprint}
+    own = setup.teacher
+    teacher = {} if own is None else {"teacher": own.space.fingerprint, "teacher_usd": round(own.spent, 6)}
     report = FitReport(
         folder=str(folder),
         training=str(work),

@@ -60,13 +60,19 @@ class TeacherVectors:
     def fill(self, texts: Iterable[Text], *, progress: ProgressCallback = no_progress) -> None:
         """Make and keep the vectors that are missing. What was answered before an error is kept.
 
+        What a server charges is told before anything is sent.
+
         Raises CostLimitReached before anything is sent where the texts cost more than may be spent, InvalidInput where
         their price is not known and a limit is set, StorageError, and what encoding raises.
         """
         missing = self._missing(texts)
         metered = self.encoder if isinstance(self.encoder, MeteredEncoder) else None
-        if metered is not None:
+        if metered is not None and missing:
             self._require(missing)
+            cost = self.cost(missing)[1]
+            price = "at a price that is not known" if cost is None else f"for about {dollars(cost)}"
+            message = f"{self.space.name}: vectors of {len(missing):,} texts {price}"
+            progress(Progress("teacher's vectors", 0, len(missing), "text", message=message))
         done = 0
         with storage_errors(self._path.parent):
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
+from gnomon.core.plugins import has_plugin
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.encode import load_encoder
 from gnomon.encode.cards import card_for
@@ -148,6 +149,8 @@ def _teacher(one: OpenedTeacher, words: KeywordSearch, *, language: str, depth: 
 
 
 def _is_cross(name: str) -> bool:
+    if has_plugin("gnomon.encoders", name.partition(":")[0]):
+        return False
     card = card_for(name)
     if card is not None or provider_reference(name) is not None:
         return card is not None and card.kind == "cross"
