@@ -217,6 +217,8 @@ def test_settings_that_do_not_fit(place, tmp_path):
         RetrievalSettings(spaces=two, fuse=FuseSettings(weights=(0.5, 0.5)))
     with pytest.raises(InvalidInput, match="m twice"):
         RetrievalSettings(spaces=("m", "m"))
+    with pytest.raises(InvalidInput, match="spaces = 5"):
+        RetrievalSettings(spaces=5)
     with pytest.raises(InvalidInput, match="place 'first'"):
         SpaceSettings("m", place="first")
     with pytest.raises(InvalidInput, match="twice"):

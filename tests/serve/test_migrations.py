@@ -49,10 +49,10 @@ def test_no_model_is_named_by_a_folder_or_an_address(place, monkeypatch):
     monkeypatch.setattr("gnomon.serve.security.model_names.card_for", lambda name: name == "two" or None)
     names = (str(place / "two"), "two", "../two", "http://127.0.0.1:1/v1#m", "file:two", "~/two", "org/two")
     with client({"kb": place / "kb"}) as http:
-        for key in ("to", "rerank.model", "sparse.model", "query_encoder.model", "rerank"):
+        for key in ("to", "rerank.model", "sparse.model", "query_encoder.model", "rerank", "spaces", "add_models"):
             for name in names:
-                value = {"model": name} if key == "rerank" else name
-                body = {"to": name} if key == "to" else {"retrieval": {key: value}}
+                value = {"rerank": {"model": name}, "spaces": [{"model": name}], "add_models": [name]}.get(key, name)
+                body = {key: value} if key in ("to", "add_models") else {"retrieval": {key: value}}
                 for address in ("plan", "migrations"):
                     error = http.post(f"{AT}/{address}", json=body).json()["error"]
                     assert error["message"] == f"the model {name!r} is not known to this server"

@@ -54,6 +54,8 @@ def space_settings(given: Iterable[SpaceSettings | Mapping[str, Any] | str] | st
     >>> space_settings(["gte-small"])[0].place
     'beside'
     """
+    if not isinstance(given, str | Iterable):
+        raise InvalidInput(f"spaces = {given!r}", expected="a list of models' names, or of tables with a model")
     found: list[SpaceSettings] = []
     for one in [given] if isinstance(given, str) else given:
         if isinstance(one, str):

@@ -33,7 +33,8 @@ def begin(kb: Collection, wanted: MigrationRequest, served: Iterable[str]) -> Mi
     change = with_known_models(wanted.change(), known_models(kb, served))
     if change == Change():
         raise InvalidInput(
-            "nothing that is to change", expected="one or more of to, chunk_tokens, dim, vector_type and retrieval"
+            "nothing that is to change",
+            expected="one or more of to, add_models, remove_models, chunk_tokens, dim, vector_type and retrieval",
         )
     try:
         queries = None

@@ -27,10 +27,22 @@ class ChangeRequest(BaseModel):
     retrieval: dict[str, Any] | None = Field(
         None, description="Search settings by their paths.", examples=[{"fuse.weights": [0.3, 0.7]}]
     )
+    add_models: list[str] = Field([], max_length=8, description="Further models, named like `to`.")
+    remove_models: list[str] = Field([], max_length=8, description="Further models to do without.")
+    second_stage: bool = Field(False, description="The further models only score the first results.")
 
     def change(self) -> Change:
         """The change as the library has it."""
-        return Change(self.to, self.chunk_tokens, self.retrieval, self.dim, self.vector_type)
+        return Change(
+            self.to,
+            self.chunk_tokens,
+            self.retrieval,
+            self.dim,
+            self.vector_type,
+            tuple(self.add_models),
+            tuple(self.remove_models),
+            self.second_stage,
+        )
 
 
 class PlanRequest(ChangeRequest):
@@ -63,6 +75,7 @@ class PlanAnswer(BaseModel):
     cost: float | None = Field(description="Money, where there is a price.")
     bytes: dict[str, Any] = Field(description="Disk space before, with both versions, afterwards, and free.")
     server: dict[str, Any] | None
+    spaces: list[dict[str, Any]] = Field(description="Further models beside the first: texts, tokens, seconds, bytes.")
 
 
 class JudgedQuery(BaseModel):

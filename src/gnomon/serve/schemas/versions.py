@@ -37,6 +37,7 @@ class CollectionStatus(BaseModel):
     derived: list[DerivedIndex]
     fields: list[dict[str, Any]] = Field(description="The metadata's fields with their types.")
     spent: list[dict[str, Any]] = Field(description="What servers of models charged.")
+    spaces: list[dict[str, Any]] = Field(description="Further models, with the vectors of each.")
 
 
 class VersionEntry(BaseModel):

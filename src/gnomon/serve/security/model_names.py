@@ -18,7 +18,8 @@ from gnomon.serve.redaction import public_name
 def known_models(kb: Collection, served: Iterable[str]) -> dict[str, str]:
     """What models are loaded from by the names that answers have for them: those of versions, and those served."""
     references: dict[str, str] = {}
-    for model in (*served, *(info.model for info in kb.versions.list())):
+    own = [(info.model, *(one["model"] for one in info.retrieval.get("spaces", ()))) for info in kb.versions.list()]
+    for model in (*served, *(model for models in own for model in models)):
         references.setdefault(public_name(model), model)
     return references
 
@@ -31,16 +32,21 @@ def with_known_models(change: Change, known: Mapping[str, str]) -> Change:
     """
     to = None if change.to is None else _reference(change.to, known)
     retrieval = None if change.retrieval is None else _settings(change.retrieval, known)
-    return replace(change, to=to, retrieval=retrieval)
+    added, removed = (tuple(_reference(n, known) for n in each) for each in (change.add_models, change.remove_models))
+    return replace(change, to=to, retrieval=retrieval, add_models=added, remove_models=removed)
 
 
 def _settings(given: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
-    """Search settings such as {"rerank.model": …} or {"rerank": {"model": …}}."""
+    """Search settings such as {"rerank.model": …}, {"rerank": {"model": …}} or {"spaces": [{"model": …}]}."""
     found: dict[str, Any] = {}
     for key, value in given.items():
         if isinstance(value, Mapping):
             found[key] = _settings(value, known)
-        elif key.rpartition(".")[2] == "model" and isinstance(value, str):
+        elif key == "spaces" and isinstance(value, list | tuple):
+            found[key] = [
+                _settings(one, known) if isinstance(one, Mapping) else _reference(str(one), known) for one in value
+            ]
+        elif (key == "spaces" or key.rpartition(".")[2] == "model") and isinstance(value, str):
             found[key] = _reference(value, known)
         else:
             found[key] = value
