@@ -110,16 +110,16 @@ def judge(
     from gnomon.judge import JudgingSession, judging_queries
 
     settings = _settings(metric, grades, margin, alpha)
-    asked = None if queries is None else judging_queries(queries, most=most)
+    texts = None if queries is None else judging_queries(queries, most=most)
     with noted() as notes, ProgressBar() as bar, open_collection(collection, create=False, progress=bar.update) as kb:
-        begun = partial(JudgingSession.open, kb, asked, candidate, annotator=annotator or _login(), name=session)
+        begun = partial(JudgingSession.open, kb, texts, candidate, annotator=annotator or _login(), name=session)
         own = begun(settings=settings, progress=bar.update)
         notes += _ask_model(
             own, judge_url, judge_model, price=judge_price, max_cost=judge_max_cost, progress=bar.update
         )
         bar.close()
         console = notes_console() if as_json else data_console()
-        interrupted = not status and _ask(own, console, beyond_verdict=beyond_verdict)
+        interrupted = not status and _judge_tasks(own, console, beyond_verdict=beyond_verdict)
         report, written = own.report(), None if export is None else own.export(export)
     print_notes(notes)
     if as_json:
@@ -170,15 +170,15 @@ def _login() -> str:
         return "annotator"
 
 
-def _ask(session: JudgingSession, console: Console, *, beyond_verdict: bool) -> bool:
+def _judge_tasks(session: JudgingSession, console: Console, *, beyond_verdict: bool) -> bool:
     """Show tasks and take keys until the end; whether it was broken off by Ctrl-C."""
     from gnomon.cli.rendering.judging import show_task
 
     try:
-        task, said = session.next(beyond_verdict=beyond_verdict), ""
+        task, message = session.next(beyond_verdict=beyond_verdict), ""
         while task is not None:
-            show_task(console, task, said)
-            key, said = _key(), ""
+            show_task(console, task, message)
+            key, message = _key(), ""
             if key in ("q", "\x04", "\x1b"):
                 return False
             if key.isdecimal() and int(key) <= task.grades:
@@ -188,9 +188,9 @@ def _ask(session: JudgingSession, console: Console, *, beyond_verdict: bool) -> 
             elif key in ("s", " "):
                 session.judge(task, None)
             elif key == "u":
-                said = "" if session.undo() else "There is nothing to undo."
+                message = "" if session.undo() else "There is nothing to undo."
             else:
-                said = f"The key {key!r} means nothing here."
+                message = f"The key {key!r} means nothing here."
             task = session.next(beyond_verdict=beyond_verdict)
     except KeyboardInterrupt:
         return True
@@ -213,4 +213,4 @@ def _next_command(collection: Place, session: str, report: JudgingReport) -> str
     """What to type to go on, or to write the judgments."""
     name = "" if session == "judged" else f" --session {session}"
     what = f"gnomon judge {collection}{name}"
-    return f"{what} --status --export judged" if report.is_decided or not report.needed else what
+    return f"{what} --status --export judged" if report.is_decided or report.needed == 0 else what

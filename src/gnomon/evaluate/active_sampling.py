@@ -207,12 +207,12 @@ class ActiveSample:
         away = math.sqrt(max(square - error, square / 4))
         distance = max(away, margin - away, 1e-12)
         # A confidence sequence narrows like 1 / sqrt(information).
-        wanted = estimate.information * min((width / distance) ** 2, 1e9) - estimate.information
+        target = estimate.information * min((width / distance) ** 2, 1e9) - estimate.information
         open_ = ~self._is_judged
         useful = np.sort(np.abs(self.pool.weights[pair])[open_] * self._fits[-1][1][open_])[::-1]
         tails = np.cumsum(useful[::-1])[::-1]
         gained = np.cumsum(1 / np.maximum(tails**2, 1e-12))
-        return min(self.left, int(np.searchsorted(gained, max(wanted, 0.0))) + 1)
+        return min(self.left, int(np.searchsorted(gained, max(target, 0.0))) + 1)
 
     def _refit(self) -> None:
         self._fits.append(self._fit())

@@ -25,10 +25,10 @@ def export_judgments(folder: Path, queries: Mapping[str, str], judged: Sequence[
         raise InvalidInput("there are no judgments to write", expected="at least one", hint="judge some passages first")
     if exists(folder) and {path.name for path in folder.iterdir()} - _OURS:
         raise InvalidInput(f"{folder} holds other files", expected="a new folder", hint="name another folder")
-    asked = dict.fromkeys(each.query_id for each in judged)
+    shown = dict.fromkeys(each.query_id for each in judged)
     with storage_errors(folder), replacing_folder(folder) as beside:
         (beside / "qrels").mkdir()
-        lines = (json.dumps({"_id": query, "text": queries[query]}, ensure_ascii=False) for query in asked)
+        lines = (json.dumps({"_id": query, "text": queries[query]}, ensure_ascii=False) for query in shown)
         (beside / "queries.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         rows = ["query-id\tcorpus-id\tscore", *(f"{e.query_id}\t{e.document}\t{e.grade}" for e in judged)]
         (beside / "qrels" / "judged.tsv").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")

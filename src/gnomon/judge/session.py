@@ -42,7 +42,7 @@ class _Choice:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _OpenTask:
     """A task with what is kept of it and not shown."""
 
     task: JudgingTask
@@ -64,7 +64,7 @@ class JudgingSession:
             State(definition, ModelOpinion.load(folder)),
             threading.RLock(),
         )
-        self._asked: _Asked | None = None
+        self._open_task: _OpenTask | None = None
 
     @classmethod
     def open(
@@ -98,7 +98,7 @@ class JudgingSession:
         """
         with self._lock:
             self._sync()
-            while self._asked is None:
+            while self._open_task is None:
                 chosen = self._withdrawn() or self._drawn(beyond_verdict=beyond_verdict)
                 if chosen is None:
                     return None
@@ -106,8 +106,8 @@ class JudgingSession:
                 if found is None:
                     self._answer(chosen, None)
                 else:
-                    self._asked = _Asked(self._task(chosen, found), chosen, _digest(found))
-            return self._asked.task
+                    self._open_task = _OpenTask(self._task(chosen, found), chosen, _digest(found))
+            return self._open_task.task
 
     def judge(self, task: JudgingTask | str, grade: int | None) -> None:
         """Keep a grade from 0 to `settings.grades`; None: it cannot be told, which counts as not relevant.
@@ -115,15 +115,15 @@ class JudgingSession:
         `task` may be its id. Raises InvalidInput for another grade and for a task that is not the one that `next` gave
         last, StorageError.
         """
-        highest, asked = self.definition.settings.grades, self._asked
+        highest, current = self.definition.settings.grades, self._open_task
         if grade is not None and (isinstance(grade, bool) or grade not in range(highest + 1)):
             raise InvalidInput(f"grade {grade!r}", expected=f"a whole number from 0 to {highest}, or None to skip")
         with self._lock:
-            wanted = task if isinstance(task, str) else task.id
-            if asked is None or asked is not self._asked or asked.task.id != wanted:
-                raise InvalidInput(f"the task {wanted!r} is not the one that was given last", expected="the last one")
-            self._answer(asked.choice, grade, digest=asked.digest)
-            self._asked = None
+            task_id = task if isinstance(task, str) else task.id
+            if current is None or current is not self._open_task or current.task.id != task_id:
+                raise InvalidInput(f"the task {task_id!r} is not the one that was given last", expected="the last one")
+            self._answer(current.choice, grade, digest=current.digest)
+            self._open_task = None
 
     def undo(self) -> JudgingTask | None:
         """Take this annotator's last answer back and give its task again; None where there is none."""
@@ -133,7 +133,7 @@ class JudgingSession:
             if not history:
                 return None
             self._append(withdrawn(self._state.given[history[-1]], by=self.annotator, at=_now()))
-            self._asked = None
+            self._open_task = None
             return self.next()
 
     def report(self) -> JudgingReport:
@@ -288,7 +288,7 @@ class JudgingSession:
         return _Choice("judgment", self._id(item), (at.query_id, at.document), drawn(item))
 
     def _random(self, purpose: int) -> np.random.Generator:
-        """Repeatable: whoever stops before an answer is asked the same again, so that no choice slips in."""
+        """Repeatable: whoever stops before an answer gets the same task again, so that no choice slips in."""
         count = self._state.entries.get(self.annotator, 0)
         return np.random.default_rng(
             [self.definition.settings.seed, zlib.crc32(self.annotator.encode()), count, purpose]

@@ -21,7 +21,7 @@ _NAMES = {1: ("not relevant", "relevant"), 2: ("not relevant", "somewhat", "rele
 _STYLES = {"better": "bold green", "worse": "bold red", "no difference": "bold", "undecided": "yellow"}
 
 
-def show_task(console: Console, task: JudgingTask, said: str = "") -> None:
+def show_task(console: Console, task: JudgingTask, message: str = "") -> None:
     """One screen: the query, the passage with the query's words marked, the keys, and how far the verdict is."""
     if console.is_terminal:
         console.clear()
@@ -33,8 +33,8 @@ def show_task(console: Console, task: JudgingTask, said: str = "") -> None:
     console.print()
     console.print(_keys(task), soft_wrap=not console.is_terminal)
     console.print(Text(_progress(task), style="dim"), soft_wrap=True)
-    if said:
-        console.print(Text(said, style="yellow"), soft_wrap=True)
+    if message:
+        console.print(Text(message, style="yellow"), soft_wrap=True)
 
 
 def _marked(task: JudgingTask) -> Text:
@@ -81,9 +81,9 @@ def print_report(console: Console, report: JudgingReport, following: str, *, wri
         rows.append(("by", ", ".join(f"{name} {count:,}" for name, count in report.annotators.items())))
     for row in report.agreement:
         kappa = "" if row["kappa"] is None else f", kappa {row['kappa']:.2f}"
-        said = f"with {row['annotators with']} on {row['share']:.0%} of {row['pairs']} passages judged twice{kappa}"
-        rows.append(("agreement", said))
+        message = f"with {row['annotators with']} on {row['share']:.0%} of {row['pairs']} passages judged twice{kappa}"
+        rows.append(("agreement", message))
     rows.append(("next", following) if written is None else ("written", near(str(written))))
-    print_rows(console, [(Text(label, style="dim"), clean(said)) for label, said in rows])
+    print_rows(console, [(Text(label, style="dim"), clean(message)) for label, message in rows])
     for note in report.notes:
         print_hanging(console, Text("note  ", style="yellow"), clean(note))
