@@ -186,7 +186,7 @@ class JudgingSession:
             found = judge.grade(self._to_ask(progress), progress=progress)
             opinion = ModelOpinion(found.model, found.grades)
             opinion.save(self.folder)
-            self._state, self._asked = State(self.definition, opinion), None
+            self._state, self._open_task = State(self.definition, opinion), None
             return found
 
     def _to_ask(self, progress: ProgressCallback) -> list[GradeRequest]:
