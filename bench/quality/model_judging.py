@@ -1,6 +1,6 @@
 """Intervals with a language-model judge that errs: whether they hold the truth, and how much narrower they are.
 
-    python -m bench model_judging [--repetitions 200] [--folder WORK]     # half as many sessions
+    python -m bench model_judging [--repetitions 200] [--folder WORK]     # an eighth as many sessions
 
 People and the judge are played by the sets' own judgments; the judge turns a share of its labels round. "sample":
 queries are drawn with replacement, people look at passages drawn with unequal probabilities, about 200, and the
@@ -27,7 +27,7 @@ from gnomon.evaluate.active_sampling import ActiveSample, JudgingPool
 from gnomon.judge import JudgingSettings
 from gnomon.judge.pool import pool_items, sampling_pool
 
-PAIRS = (("MiniLM dense", "MiniLM hybrid"), ("MiniLM lexical", "MiniLM hybrid"))
+FIRST, SECOND = "MiniLM dense", "MiniLM hybrid"
 SETTINGS = JudgingSettings(metric="precision@10", grades=1)
 LOOKED_AT, DRAWS = 200, 150
 Vector = np.ndarray[Any, np.dtype[np.float64]]
@@ -49,20 +49,22 @@ def main() -> None:
     for name, split in SETS:
         dataset = load_dataset(DATA / name, split=split)
         runs = runs_of(given.folder, name, dataset)
-        for first, second in PAIRS:
-            queries = [query for query in runs[first].results if query in dataset.relevant]
-            items = pool_items([runs[first], runs[second]], queries, SETTINGS)
-            truth = np.array([float(dataset.relevant[i.query_id].get(i.document, 0) > 0) for i in items])
-            pool = sampling_pool(items, queries)
-            for judge, errors in ERRORS.items():
-                row = {"set": name, "pair": [first, second], "judge": judge, "pool": len(items)}
-                wrong, count = errors(pool.weights[0]), given.repetitions
-                row["sample"] = sampled(pool, truth, wrong, repetitions=count, queries=len(queries))
-                if judge.startswith("errs"):
-                    row["session"] = in_sessions(pool, truth, wrong, repetitions=count // 2)
-                print(row, flush=True)
-                rows.append(row)
-    write("model_judging", {"repetitions": given.repetitions, "rows": rows, "all": together(rows)})
+        queries = [query for query in runs[FIRST].results if query in dataset.relevant]
+        items = pool_items([runs[FIRST], runs[SECOND]], queries, SETTINGS)
+        truth = np.array([float(dataset.relevant[i.query_id].get(i.document, 0) > 0) for i in items])
+        pool = sampling_pool(items, queries)
+        for judge, errors in ERRORS.items():
+            row: dict[str, Any] = {"set": name, "judge": judge, "pool": len(items), "relevant": int(truth.sum())}
+            wrong, count = errors(pool.weights[0]), given.repetitions
+            row["sample"] = sampled(pool, truth, wrong, repetitions=count, queries=len(queries))
+            if judge.startswith("errs"):
+                row["session"] = in_sessions(pool, truth, wrong, repetitions=count // 8)
+            print(row, flush=True)
+            rows.append(row)
+    write(
+        "model_judging",
+        {"repetitions": given.repetitions, "pair": [FIRST, SECOND], "rows": rows, "all": together(rows)},
+    )
 
 
 def judged_labels(truth: Vector, errors: Vector, seed: int) -> Vector:

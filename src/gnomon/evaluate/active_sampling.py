@@ -246,7 +246,8 @@ def predict(
 
     The mean is a rate that falls with the best rank, times a factor for what the query's other judgments were: none,
     all not relevant, or some relevant. Each rate is smoothed towards the one before it. A language model's grades shift
-    it as far as people bear them out (`prediction_powered.calibrated`). `flat`: the deviation of a mean that is the
+    the means as far as people bear them out (`prediction_powered.calibrated`), not the deviations: what is drawn stays
+    what it would be without it, so that its errors make no interval wider. `flat`: the deviation of a mean that is the
     same everywhere, and a mean of 0.
     """
     shape = np.full(len(pool), _FIRST_RATE) if flat else _FIRST_RATE / pool.ranks**_FALL
@@ -256,11 +257,11 @@ def predict(
         mean = mean * _factors(pool.ranks, is_judged, grades, mean=mean)
         mean = mean * _factors(_states(pool.query, is_judged, grades), is_judged, grades, mean=mean)
     mean = np.clip(mean, 0.002, 0.98)
-    if pool.judged is not None and not flat:
-        mean = calibrated(mean, pool.judged, looked=is_judged, labels=grades)
     squares = float((grades[is_judged] ** 2).sum()) + _SMOOTHING * _SQUARES
     share = min(1.0, squares / (found + _SMOOTHING))
     variance = np.maximum(mean * share - mean**2, _LEAST_VARIANCE)
+    if pool.judged is not None and not flat:
+        mean = calibrated(mean, pool.judged, looked=is_judged, labels=grades)
     return (np.zeros(len(pool)) if flat else mean), np.sqrt(variance + (mean**2 if flat else 0.0))
 
 

@@ -26,7 +26,7 @@ from gnomon.evaluate.significance import Interval, bca_intervals
 from gnomon.kernels.statistics import t_quantile
 
 _RESAMPLES = 2_000
-_SLOPE_SPREAD, _MOST_SHIFT = 1.0, 8.0
+_SLOPE_SPREAD, _MOST_SHIFT = 2.0, 8.0
 """Log-odds by which a judge's grade is expected to shift a rate, as a standard deviation; and at most."""
 _HIGHEST_LEVERAGE = 0.9
 """A query that decides more than this about the use of the judge's labels has its share counted as this."""
@@ -179,7 +179,7 @@ def calibrated(
 
     >>> looked = np.array([True] * 8)
     >>> calibrated(np.full(8, 0.5), np.array([1.0, 0] * 4), looked=looked, labels=np.array([1.0, 0] * 4)).round(1)[:2]
-    array([0.7, 0.3])
+    array([0.9, 0.1])
     """
     _, level = np.unique(judged, return_inverse=True)
     odds, size = np.log(rates / (1 - rates)), int(level.max(initial=0)) + 1
