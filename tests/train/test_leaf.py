@@ -5,9 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from tests.support.metered_encoder import MeteredHashEncoder
-from tests.support.provider_server import KEY, provider_server
-from tests.support.training_recipes import pairs, toy, write_rows
 
 import gnomon
 from gnomon.core.budget import dollars
@@ -18,6 +15,9 @@ from gnomon.train.fit import fit
 from gnomon.train.losses import make_loss
 from gnomon.train.recipe.recipe import read_recipe
 from gnomon.train.teacher_vectors import TeacherVectors
+from support.metered_encoder import MeteredHashEncoder
+from support.provider_server import KEY, provider_server
+from support.training_recipes import pairs, toy, write_rows
 
 
 class CountingEncoder(HashEncoder):

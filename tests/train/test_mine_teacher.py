@@ -5,8 +5,6 @@ import random
 
 import numpy as np
 import pytest
-from tests.support.endpoint_server import endpoint_server, replies
-from tests.support.metered_encoder import MeteredHashEncoder
 
 from gnomon.cli.main import run
 from gnomon.core.contracts import Role
@@ -29,6 +27,8 @@ from gnomon.train.mining.teachers import (
     warn_of_language,
 )
 from gnomon.train.teacher_vectors import TeacherVectors
+from support.endpoint_server import endpoint_server, replies
+from support.metered_encoder import MeteredHashEncoder
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmn" for b in "aeiou" for c in ("r", "st", "ng")]
 SMALL = TeacherSettings(depth=40, nearest=6)

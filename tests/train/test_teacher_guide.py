@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.support.training_recipes import WORDS, pairs, toy
 
 import gnomon
 from gnomon.cli.main import run
@@ -13,6 +12,7 @@ from gnomon.encode.load import load_scorer
 from gnomon.train.data import open_source
 from gnomon.train.fit import fit
 from gnomon.train.mining.teach import TeacherPlaces, open_teacher
+from support.training_recipes import WORDS, pairs, toy
 
 GUIDE = Path(__file__).parents[2] / "docs" / "training.md"
 STATIC = {"kind": "static", "new": {"hidden": 32, "heads": 2}, "dim": 32, "vocabulary": 600}
