@@ -34,9 +34,9 @@ def make_log(folder: Path) -> Path:
 def test_a_log_becomes_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make_log(tmp_path / "kb")
     assert run(["clicks", str(folder), "--out", str(tmp_path / "judged")]) == 0
-    said = capsys.readouterr().out
-    assert "from 4 clicks and thumbs on 6 lists; position bias, ASSUMED" in said
-    assert "1 documents that were clicked are in the collection no more" in said
+    printed = capsys.readouterr().out
+    assert "from 4 clicks and thumbs on 6 lists; position bias, ASSUMED" in printed
+    assert "1 documents that were clicked are in the collection no more" in printed
     found = load_dataset(tmp_path / "judged")
     assert list(found.queries.values()) == ["green tea"]
     assert list(found.relevant.values()) == [{"a": 0, "b": 2}]
@@ -65,7 +65,7 @@ def test_a_file_of_another_search_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ('{"query": "q", "clicked": "a"}', "without the list that was shown and without its position"),
         ('{"query": "q", "clicked": "a", "position": 3}', "without the list that was shown: what was looked at"),
@@ -77,8 +77,8 @@ def test_a_file_of_another_search_is_read(tmp_path: Path) -> None:
         ("text,clicked\nq,a", "has no column query"),
     ],
 )
-def test_clicks_that_cannot_be_corrected_are_refused(tmp_path: Path, line: str, said: str) -> None:
+def test_clicks_that_cannot_be_corrected_are_refused(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "clicks").write_text(line + "\n")
-    with pytest.raises(InvalidInput, match=said):
+    with pytest.raises(InvalidInput, match=message):
         click_judgments(tmp_path / "clicks", tmp_path / "out")
     assert not (tmp_path / "out").exists()

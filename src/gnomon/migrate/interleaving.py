@@ -96,7 +96,7 @@ class Interleaving:
             f"{self.candidate} won {self.wins:,} searches, {self.live} {self.losses:,}, {self.ties:,} ties "
             f"({self.candidate}'s share of the wins: {low:.0%} to {high:.0%}, p = {self.p_value:.2g} at any time)"
         )
-        said = {
+        sentences = {
             "": f"Searches are interleaved. So far {counts}.",
             "better": f"{self.candidate} is better by its clicks: {counts}.",
             "worse": f"{self.live} stays live, {self.candidate} is worse by its clicks: {counts}.",
@@ -104,7 +104,7 @@ class Interleaving:
             "stopped": f"It was stopped, {self.live} stays live: {counts}.",
             "abandoned": f"It ended because another version went live or one was retired: {counts}.",
         }
-        return said[self.outcome]
+        return sentences[self.outcome]
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping for JSON."""

@@ -72,8 +72,10 @@ def record(connection: Connection, row: InterleavingRow, result: str, *, credit:
 def recorded(connection: Connection, row: InterleavingRow) -> list[tuple[str, str, int]]:
     """The results with an event, in the order of their names: name, session and credit."""
     table = schema.interleaved_searches.c
-    wanted = select(table.search, table.session, table.credit).where(table.interleaving_id == row.id)
-    return [(name, session, int(credit)) for name, session, credit in connection.execute(wanted.order_by(table.search))]
+    statement = select(table.search, table.session, table.credit).where(table.interleaving_id == row.id)
+    return [
+        (name, session, int(credit)) for name, session, credit in connection.execute(statement.order_by(table.search))
+    ]
 
 
 def _interleaving(row: Row[Any]) -> InterleavingRow:
