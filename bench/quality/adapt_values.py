@@ -26,7 +26,7 @@ SETS = {
 }
 """The splits that labels are drawn from, and that are measured."""
 MODEL, SECOND = "all-MiniLM-L6-v2", "gte-small"
-_MOST = 2000
+_MOST = 1000
 
 
 @dataclass(frozen=True)

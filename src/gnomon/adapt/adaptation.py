@@ -54,9 +54,8 @@ def adapt(
     try:
         checked = checked_judgments(kb, judgments, split=settings.split)
     except NothingToLearn as declined:
-        return AdaptReport(
-            "declined", declined.message, kb.internals.address, kb.version.name, "", 0, settings.metric, 0.0
-        )
+        why = f"Declined: {declined.message}."
+        return AdaptReport("declined", why, kb.internals.address, kb.version.name, "", 0, settings.metric, 0.0)
     run = _Adaptation(kb, checked, settings=settings, learners=known if settings.learn else (), progress=progress)
     report = replace(run.run(), seconds=time.perf_counter() - started)
     return write_report(report, kb.internals.folder / FOLDER)
