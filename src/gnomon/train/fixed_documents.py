@@ -1,6 +1,6 @@
 """Training the model of queries against passages' vectors that stay as they are, and a mean with its first weights.
 
-A query is short, and its passages are not computed again: a step costs a tenth of one that trains both. The mean of
+A query is short, and its passages are not computed again: a query costs about a fifth of a pair. The mean of
 the start's weights and the trained ones keeps what the start did well elsewhere (WiSE-FT, Wortsman et al. 2022,
 arXiv:2109.01903).
 """
