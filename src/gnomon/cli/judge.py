@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -212,5 +213,5 @@ def _key() -> str:
 def _next_command(collection: Place, session: str, report: JudgingReport) -> str:
     """What to type to go on, or to write the judgments."""
     name = "" if session == "judged" else f" --session {session}"
-    what = f"gnomon judge {collection}{name}"
+    what = f"gnomon judge {shlex.quote(str(collection))}{name}"
     return f"{what} --status --export judged" if report.is_decided or report.needed == 0 else what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def begin(
         raise InvalidInput(
             f"there is no session {folder.name!r} yet, and no queries to begin it with",
             expected="queries: a file of one a line, JSON lines, or the folder of a query log",
-            hint=f"gnomon judge {kb.internals.address} --queries FILE",
+            hint=f"gnomon judge {shlex.quote(kb.internals.address)} --queries FILE",
         )
     made = _made(kb, _by_id(queries), candidates, settings=settings or JudgingSettings(), progress=progress)
     with storage_errors(folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -94,7 +95,8 @@ def _run(kb: Collection, text: str, queries: Mapping[str, str], *, depth: int, p
         raise InvalidInput(
             f"{text}: a model is no candidate",
             expected="a collection, a mode or version of it, or a saved run",
-            hint=f"make a version with it: gnomon migrate {kb.internals.address} --to {system.model} --switch-if never",
+            hint=f"make a version with it: gnomon migrate {shlex.quote(kb.internals.address)} --to {system.model} "
+            "--switch-if never",
         )
     if not isinstance(system, CollectionSystem):
         return Run.load(system.file)

@@ -85,8 +85,7 @@ def answers(
 
     _require_output(per_query)
     system = resolve_collection(target, mode, where)
-    target = system.text  # of an address without its password
-    ask_settings = parse_settings(settings or (), mode=system.mode, where=system.where)
+    chosen = parse_settings(settings or (), mode=system.mode, where=system.where)
     questions = read_questions(data).first(limit)
     before = None if against is None else read_f1(against, questions.questions)
     with (
@@ -95,13 +94,12 @@ def answers(
         open_collection(system.place, create=False, progress=print_message, version=system.version) as kb,
         ProgressBar() as bar,
     ):
-        report = evaluate_answers(
-            kb, questions, settings=ask_settings, writer=writer, judge=judging, progress=bar.update
-        )
+        report = evaluate_answers(kb, questions, settings=chosen, writer=writer, judge=judging, progress=bar.update)
     if per_query:
         write_lines(per_query, report.rows())
-    verdict = None if before is None else compare_with_saved(report, before, (against.stem if against else "", target))
-    about = _description(target, writer, judging, settings=ask_settings)
+    names = (against.stem if against else "", system.text)
+    verdict = None if before is None else compare_with_saved(report, before, names)
+    about = _description(system.text, writer, judging, settings=chosen)
     if as_json:
         judged = None if verdict is None else {**verdict.to_json(), "explained": verdict.explain()}
         print_json({**about, **report.to_json(), "against": judged, "warnings": notes})
