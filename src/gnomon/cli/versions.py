@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -263,8 +264,9 @@ def _made(info: VersionInfo) -> str:
     weights = info.retrieval["fuse"].get("weights")
     search = info.retrieval["mode"]
     search += f" {'/'.join(f'{weight:g}' for weight in weights)}" if weights else ""
-    stages = [name for name in STAGES if name in info.retrieval]
-    return "; ".join((chunks, " with ".join((search, *stages))))
+    stages = [Path(space["model"]).name for space in info.retrieval.get("spaces", ())]
+    stages += [name for name in STAGES if name in info.retrieval]
+    return f"{chunks}; {search}" + (f" with {', '.join(stages)}" if stages else "")
 
 
 def _standing(info: VersionInfo) -> str:
