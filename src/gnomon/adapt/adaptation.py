@@ -205,7 +205,7 @@ def _declined(report: AdaptReport, baseline: dict[str, float], tried: Sequence[T
     best = max(report.estimates, key=lambda one: one.probability)
     line = (
         f"{plain} by {report.queries:,} judged queries; the likeliest, {best.candidate.name} "
-        f"({best.difference:+.4f}), is better with a chance of {best.chance}, and {report.confidence:.0%} is needed"
+        f"({best.expected:+.4f} to be expected), is better with a chance of {best.chance}, and {report.confidence:.0%} is needed"
     )
     return line + (_enough(best, baseline, tried) or ".")
 
@@ -216,4 +216,4 @@ def _enough(best: Estimate, baseline: dict[str, float], tried: Sequence[Tried]) 
     sd = float(np.std([own.values[query] - baseline[query] for query in baseline], ddof=1))
     if best.expected <= 0 or sd == 0:
         return ""
-    return f"; about {queries_needed(sd, best.expected):,} judged queries would show a gain of that size."
+    return f"; about {queries_needed(sd, best.expected):,} judged queries would show such a gain."
