@@ -1,6 +1,6 @@
 """Intervals with a language-model judge that errs: whether they hold the truth, and how much narrower they are.
 
-    python -m bench model_judging [--repetitions 200] [--folder WORK]     # an eighth as many sessions
+    python -m bench model_judging [--repetitions 200] [--folder WORK]
 
 People and the judge are played by the sets' own judgments; the judge turns a share of its labels round. "sample":
 queries are drawn with replacement, people look at passages drawn with unequal probabilities, about 200, and the
@@ -58,7 +58,7 @@ def main() -> None:
             wrong, count = errors(pool.weights[0]), given.repetitions
             row["sample"] = sampled(pool, truth, wrong, repetitions=count, queries=len(queries))
             if judge.startswith("errs"):
-                row["session"] = in_sessions(pool, truth, wrong, repetitions=count // 8)
+                row["session"] = in_sessions(pool, truth, wrong, repetitions=count)
             print(row, flush=True)
             rows.append(row)
     write(
