@@ -205,7 +205,8 @@ def _declined(report: AdaptReport, baseline: dict[str, float], tried: Sequence[T
     best = max(report.estimates, key=lambda one: one.probability)
     line = (
         f"{plain} by {report.queries:,} judged queries; the likeliest, {best.candidate.name} "
-        f"({best.expected:+.4f} to be expected), is better with a chance of {best.chance}, and {report.confidence:.0%} is needed"
+        f"({best.expected:+.4f} to be expected), is better with a chance of {best.chance}, and "
+        f"{report.confidence:.0%} is needed"
     )
     return line + (_enough(best, baseline, tried) or ".")
 
