@@ -12,7 +12,12 @@ SAMPLE = 256
 
 
 def fit_centroids(rows: Float[np.ndarray, "n dim"], count: int, *, by_angle: bool) -> Float[np.ndarray, "count dim"]:
-    """Centroids of k-means (of length 1 with `by_angle`), float32; the same on every run."""
+    """Centroids of k-means (of length 1 with `by_angle`), float32; the same on every run.
+
+    >>> rows = np.array([[0.0, 1.0], [0.0, 3.0], [8.0, 0.0], [6.0, 0.0]])
+    >>> sorted(fit_centroids(rows, 2, by_angle=False).tolist())
+    [[0.0, 2.0], [7.0, 0.0]]
+    """
     import faiss
 
     if count == 0:
