@@ -107,8 +107,9 @@ def test_no_route_of_a_collection_answers_a_key_of_another(guarded, tokens):
 
 
 def test_no_route_that_changes_something_answers_a_reader(guarded, tokens):
-    # What readers may send: feedback is written to the query log, as their searches are.
-    asking = ("/search", "/answers", "/feedback", "/map/query", "/map/umap", "/embeddings", "/embed", "/rerank", "/plan")
+    asking = ("/search", "/answers", "/map/query", "/map/umap", "/embeddings", "/embed", "/rerank", "/plan")
+    # What readers are asked for in turn: it is kept under their key's name, and changes nothing that is searched.
+    asking += ("/feedback", "/judging/undo")
     for path, operations in guarded.get("/openapi.json").json()["paths"].items():
         address = path.replace("{collection}", "kb").replace("{document}", "x").replace("{version}", "v1")
         for method in set(operations) - {"get"} if not path.endswith(asking) else ():

@@ -38,7 +38,11 @@ def fit_centroids(rows: Float[np.ndarray, "n dim"], count: int, *, by_angle: boo
 def nearest_centroid(
     rows: Float[np.ndarray, "n dim"], centroids: Float[np.ndarray, "clusters dim"]
 ) -> Int[np.ndarray, " n"]:
-    """The cluster of each row, int64: that of the nearest centroid."""
+    """The cluster of each row, int64: that of the nearest centroid.
+
+    >>> nearest_centroid(np.array([[0.0, 2.0], [7.0, 1.0]]), np.array([[0.0, 1.0], [8.0, 0.0]])).tolist()
+    [0, 1]
+    """
     scores = rows @ centroids.T - (centroids**2).sum(axis=1) / 2
     return np.asarray(scores.argmax(axis=1), dtype=np.int64)
 
