@@ -16,7 +16,9 @@ from support.serve_app import client, make_collection
 PAGE = Path(__file__).parents[2] / "docs" / "serving.md"
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 LINES = [line for kind, block in BLOCKS if not kind for line in block.replace("\\\n", " ").splitlines()]
-CURL = [line for line in LINES if line.startswith("curl ")]
+CURL = [line for line in LINES if line.startswith("curl ") and not re.search("/judging|/feedback", line)]
+SIGNALS = [line for line in LINES if line.startswith("curl ") and line not in CURL]
+"""These need the documents that the others delete, and a query log."""
 GNOMON = [line.split(" #")[0] for line in LINES if re.match(r"(\w+=\S+ )?gnomon ", line)]
 NOTES = '{"id": "note-2", "text": "A pool is closed.", "metadata": {"year": 2025}}\n'
 
@@ -59,6 +61,17 @@ def test_each_curl_command_works(tmp_path):
             answer = http.request(method, path, headers=headers, content=body)
             over = "migrations/current" in path and answer.status_code == 409  # it has ended by itself
             assert answer.status_code < 300 or over, (command, answer.text)
+
+
+def test_each_command_of_judging_and_feedback_works(tmp_path):
+    task = "none"
+    with client({"kb": make_collection(tmp_path)}, query_log=True) as http:
+        for command in SIGNALS:
+            method, path, headers, body = request(command.replace("TASK", task))
+            answer = http.request(method, path, headers=headers, content=body)
+            assert answer.status_code < 300, (command, answer.text)
+            task = (answer.json().get("task") or {"id": task})["id"]
+    assert len(SIGNALS) == 5
 
 
 @pytest.mark.parametrize("command", GNOMON)

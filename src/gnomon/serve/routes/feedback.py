@@ -36,6 +36,7 @@ async def send_feedback(request: Request, collection: str, events: Events) -> Lo
         raise Conflict(
             "this server keeps no query log, so that searches have no ids",
             expected="a server that was started with --query-log",
+            hint="start it again: gnomon serve KB --query-log",
         )
     given = [each.event() for each in (events if isinstance(events, list) else [events])]
     if any("." in event.search and event.position is None for event in given):
