@@ -56,16 +56,26 @@ class Case:
     p_value: float
 
 
-def main() -> None:
-    """Simulate and write."""
-    arguments = argparse.ArgumentParser(description=__doc__)
+def options(description: str | None) -> argparse.Namespace:
+    """How often to repeat, and where runs are kept."""
+    arguments = argparse.ArgumentParser(description=description)
     arguments.add_argument("--repetitions", type=int, default=200)
     arguments.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench" / "judging")
-    given = arguments.parse_args()
-    rows = []
+    return arguments.parse_args()
+
+
+def judged_runs(folder: Path) -> Iterator[tuple[str, DataSet, dict[str, Run]]]:
+    """Each set with its judgments and the runs of all searches."""
     for name, split in SETS:
         dataset = load_dataset(DATA / name, split=split)
-        runs = runs_of(given.folder, name, dataset)
+        yield name, dataset, runs_of(folder, name, dataset)
+
+
+def main() -> None:
+    """Simulate and write."""
+    given = options(__doc__)
+    rows = []
+    for name, dataset, runs in judged_runs(given.folder):
         for first, second in PAIRS:
             case = case_of(dataset, runs[first], runs[second])
             row = {"set": name, "pair": [first, second], **simulated(case, given.repetitions)}

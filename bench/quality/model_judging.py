@@ -11,18 +11,15 @@ are those of `python -m bench judging`. Writes results/model_judging.json.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.data import DATA
-from bench.quality.judging import SETS, runs_of
+from bench.quality.judging import judged_runs, options
 from bench.record import write
-from gnomon.evaluate import WeightedPairs, load_dataset, prediction_powered_mean
+from gnomon.evaluate import WeightedPairs, prediction_powered_mean
 from gnomon.evaluate.active_sampling import ActiveSample, JudgingPool
 from gnomon.judge import JudgingSettings
 from gnomon.judge.pool import pool_items, sampling_pool
@@ -41,14 +38,9 @@ ERRORS: Mapping[str, Callable[[Vector], Vector]] = {
 
 def main() -> None:
     """Simulate and write."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--repetitions", type=int, default=200)
-    arguments.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench" / "judging")
-    given = arguments.parse_args()
+    given = options(__doc__)
     rows = []
-    for name, split in SETS:
-        dataset = load_dataset(DATA / name, split=split)
-        runs = runs_of(given.folder, name, dataset)
+    for name, dataset, runs in judged_runs(given.folder):
         queries = [query for query in runs[FIRST].results if query in dataset.relevant]
         items = pool_items([runs[FIRST], runs[SECOND]], queries, SETTINGS)
         truth = np.array([float(dataset.relevant[i.query_id].get(i.document, 0) > 0) for i in items])

@@ -1,6 +1,10 @@
 """A judged corpus whose answers are known, and a model that is made in a moment."""
 
+import shutil
+
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import gnomon
 from gnomon.testing.toys import HashEncoder
@@ -36,3 +40,13 @@ def saved(tmp_path):
         return gnomon.evaluate.Run(name.split(".")[0], results).save(tmp_path / name)
 
     return save
+
+
+@pytest.fixture
+def other(model, tmp_path):
+    """Another model as good as the first: its dimensions stand in another order."""
+    folder = tmp_path / "other-model"
+    shutil.copytree(model, folder)
+    vectors = load_file(model / "model.safetensors")["embeddings"]
+    save_file({"embeddings": np.roll(vectors, 1, axis=1).copy()}, folder / "model.safetensors")
+    return folder

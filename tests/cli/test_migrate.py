@@ -32,16 +32,6 @@ def indexed(judged, model, tmp_path, capsys):
 
 
 @pytest.fixture
-def other(model, tmp_path):
-    """Another model as good as the first: its dimensions stand in another order."""
-    folder = tmp_path / "other-model"
-    shutil.copytree(model, folder)
-    vectors = load_file(model / "model.safetensors")["embeddings"]
-    save_file({"embeddings": np.roll(vectors, 1, axis=1).copy()}, folder / "model.safetensors")
-    return folder
-
-
-@pytest.fixture
 def deaf(model, tmp_path):
     """One that hears nothing: all words are the same."""
     folder = tmp_path / "deaf-model"

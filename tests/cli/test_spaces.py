@@ -1,23 +1,8 @@
 """Several models from the command line: index, status, plan, migrate."""
 
 import json
-import shutil
-
-import numpy as np
-import pytest
-from safetensors.numpy import load_file, save_file
 
 from gnomon.cli.main import run
-
-
-@pytest.fixture
-def other(model, tmp_path):
-    """Another model as good as the first: its dimensions stand in another order."""
-    folder = tmp_path / "other-model"
-    shutil.copytree(model, folder)
-    vectors = load_file(model / "model.safetensors")["embeddings"]
-    save_file({"embeddings": np.roll(vectors, 1, axis=1).copy()}, folder / "model.safetensors")
-    return folder
 
 
 def as_json(capsys, *arguments, code=0):
